@@ -1,0 +1,188 @@
+"""What an operator may ask a daemon, and what it answers: one line of JSON each way.
+
+The answers are what `--json` prints, so their fields are a promise. Addresses are strings here:
+this is the operator's side of the house. Keys and authenticators never appear.
+"""
+
+from msgspec import Struct
+
+
+class StatusRequest(Struct, frozen=True, tag="status"):
+    """Role, address, counters."""
+
+
+class BindingsRequest(Struct, frozen=True, tag="bindings"):
+    """Every mobility binding."""
+
+
+class PathsRequest(Struct, frozen=True, tag="paths"):
+    """Every tunnel, with its state and measurements."""
+
+
+class FlowsRequest(Struct, frozen=True, tag="flows"):
+    """The live flows and the path each one takes."""
+
+
+class PolicyRequest(Struct, frozen=True, tag="policy"):
+    """The flow rules in force."""
+
+
+class ExplainRequest(Struct, frozen=True, tag="explain"):
+    """What becomes of a packet such as `udp 203.0.113.9:5004 -> 10.9.0.5:40000`."""
+
+    packet: str
+
+
+class PolicySetRequest(Struct, frozen=True, tag="policy-set"):
+    """Replace the running flow policy by these [[flow]] tables."""
+
+    flows: tuple[dict[str, object], ...]
+    source: str = "request"
+
+
+class RegisterRequest(Struct, frozen=True, tag="register"):
+    """Register one interface again, or renew all in one request (B bit)."""
+
+    interface: str | None = None
+
+
+class DeregisterRequest(Struct, frozen=True, tag="deregister"):
+    """Deregister one interface, or all in one request (B bit, lifetime 0)."""
+
+    interface: str | None = None
+
+
+Request = (
+    StatusRequest
+    | BindingsRequest
+    | PathsRequest
+    | FlowsRequest
+    | PolicyRequest
+    | ExplainRequest
+    | PolicySetRequest
+    | RegisterRequest
+    | DeregisterRequest
+)
+
+
+class Status(Struct, frozen=True, tag="status", kw_only=True):
+    """A daemon in one look. `counters` holds engine and data plane counters by name."""
+
+    role: str
+    version: str
+    pid: int
+    uptime_s: float
+    home_agent: str
+    home_address: str | None
+    mobile_nodes: int
+    bindings: int
+    multipath: str
+    counters: dict[str, int]
+
+
+class BindingRow(Struct, frozen=True, kw_only=True):
+    """One binding. `remaining_s` is the rest of its lifetime."""
+
+    home_address: str
+    bid: int | None
+    care_of_address: str
+    interface: str | None
+    access: str
+    label: int
+    encapsulation: str
+    lifetime_s: int
+    remaining_s: float
+
+
+class Bindings(Struct, frozen=True, tag="bindings"):
+    """Answer to BindingsRequest, ordered by home address and BID."""
+
+    bindings: tuple[BindingRow, ...]
+
+
+class PathRow(Struct, frozen=True, kw_only=True):
+    """One tunnel. `state` is one of down, registering, up, deregistering, dead.
+
+    `rtt_ms` and `loss` (0 to 1) are measured by the mobile node, None at a home agent.
+    """
+
+    home_address: str
+    bid: int | None
+    interface: str | None
+    state: str
+    local: str
+    remote: str
+    encapsulation: str
+    weight: int
+    rtt_ms: float | None = None
+    loss: float | None = None
+
+
+class Paths(Struct, frozen=True, tag="paths"):
+    """Answer to PathsRequest."""
+
+    paths: tuple[PathRow, ...]
+
+
+class FlowRow(Struct, frozen=True, kw_only=True):
+    """One live flow as this end forwards it; `bid` None for a dropped one."""
+
+    protocol: str
+    remote: str
+    local: str
+    bid: int | None
+    verdict: str
+    rule: str | None
+    packets: int
+    octets: int
+    idle_s: float
+
+
+class Flows(Struct, frozen=True, tag="flows"):
+    """Answer to FlowsRequest, most recent first."""
+
+    flows: tuple[FlowRow, ...]
+
+
+class PolicyRow(Struct, frozen=True, kw_only=True):
+    """One rule. `active` tells whether its action can be carried out now."""
+
+    home_address: str
+    position: int
+    name: str
+    match: str
+    action: str
+    bids: tuple[int, ...]
+    active: bool
+
+
+class Policy(Struct, frozen=True, tag="policy"):
+    """Answer to PolicyRequest and PolicySetRequest, in order of precedence."""
+
+    rules: tuple[PolicyRow, ...]
+
+
+class Explanation(Struct, frozen=True, tag="explanation", kw_only=True):
+    """What becomes of a packet, and why, in one sentence."""
+
+    packet: str
+    verdict: str
+    bid: int | None
+    interface: str | None
+    rule: str | None
+    why: str
+
+
+class Done(Struct, frozen=True, tag="done"):
+    """The request was carried out, or is under way."""
+
+    detail: str = ""
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """The request was refused; nothing changed."""
+
+    error: str
+
+
+Response = Status | Bindings | Paths | Flows | Policy | Explanation | Done | Failed

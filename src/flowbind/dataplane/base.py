@@ -1,0 +1,110 @@
+"""The data plane's door. The eBPF plane and its twin in memory pass the same test suite."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from ipaddress import IPv4Address
+from typing import Protocol
+
+from msgspec import Struct
+
+from flowbind.model.tunnel import NodeForwarding
+
+
+class DataPlaneError(Exception):
+    """The kernel refused; the text says what was asked and what is missing."""
+
+
+class Role(StrEnum):
+    """Which end of the tunnels this is: it decides which address of a packet is the home address."""
+
+    HOME_AGENT = "home-agent"
+    MOBILE_NODE = "mobile-node"
+
+
+class Packet(Struct, frozen=True):
+    """The fields of an inner packet that a decision depends on. Ports are 0 where there are none.
+
+    `remote` is the correspondent's end and `local` the home address' end, whoever sent it.
+    """
+
+    remote: IPv4Address
+    local: IPv4Address
+    protocol: int
+    remote_port: int = 0
+    local_port: int = 0
+    dscp: int = 0
+    spi: int = 0
+    fragment: bool = False
+
+
+class Decision(Struct, frozen=True):
+    """What becomes of a packet, and why.
+
+    `verdict` is "forward", "drop", "no-node" or "no-path". `rule` is the index of the rule that
+    decided, None for the weighted spread. `bid` is the path, None where there is none.
+    """
+
+    verdict: str
+    bid: int | None = None
+    rule: int | None = None
+
+
+class FlowRecord(Struct, frozen=True):
+    """One live flow, as forwarded by this end."""
+
+    packet: Packet
+    verdict: str
+    bid: int | None
+    rule: int | None
+    packets: int
+    octets: int
+    idle_s: float
+
+
+class Reconciliation(Struct, frozen=True):
+    """What a start found pinned: kept as it was, brought up to date, added, or removed."""
+
+    adopted: int
+    updated: int
+    added: int
+    removed: int
+
+
+class DataPlane(Protocol):
+    """Forwards packets of mobile nodes. Every method raises DataPlaneError."""
+
+    def program(self, node: NodeForwarding) -> None:
+        """Forward for this node exactly as said from the next packet on; replaces atomically."""
+        ...
+
+    def remove(self, home_address: IPv4Address) -> None:
+        """Stop forwarding for a home address; one that is not known is no error."""
+        ...
+
+    def reconcile(self, nodes: Iterable[NodeForwarding]) -> Reconciliation:
+        """Make the plane hold exactly these nodes without disturbing those that it holds already."""
+        ...
+
+    def nodes(self) -> tuple[NodeForwarding, ...]:
+        """Return what is programmed now, read back from where it lives, by home address."""
+        ...
+
+    def decide(self, packet: Packet) -> Decision:
+        """Tell what the plane does with such a packet, without counting it."""
+        ...
+
+    def flows(self) -> tuple[FlowRecord, ...]:
+        """Return the live flows, most recent first."""
+        ...
+
+    def statistics(self) -> dict[str, int]:
+        """Return the counters by name: packets and octets each way, and every reason for a drop."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the plane; what is pinned keeps forwarding."""
+        ...
+
+    def cleanup(self) -> None:
+        """Remove everything this plane ever made: device, programs, maps, routes, rules."""
+        ...

@@ -1,0 +1,74 @@
+"""All that an engine can ask for. Performed in order; the reply is the last of its list."""
+
+from ipaddress import IPv4Address
+
+from msgspec import Struct
+
+from flowbind.model.binding import NodeRecord
+from flowbind.model.tunnel import NodeForwarding, Path
+
+
+class SendDatagram(Struct, frozen=True, tag=True):
+    """Send a message. With `interface`, out of that interface whatever the routes say.
+
+    `source_port` 0 means the port that the role owns on that interface.
+    """
+
+    payload: bytes
+    source: IPv4Address
+    source_port: int
+    destination: IPv4Address
+    destination_port: int
+    interface: str | None = None
+
+
+class ProgramForwarding(Struct, frozen=True, tag=True):
+    """Make the data plane forward for this node exactly as said, replacing what it did."""
+
+    node: NodeForwarding
+
+
+class RemoveForwarding(Struct, frozen=True, tag=True):
+    """Make the data plane forget this home address."""
+
+    home_address: IPv4Address
+
+
+class SaveNode(Struct, frozen=True, tag=True):
+    """Make this record durable. `previous` is what to return to should that fail."""
+
+    record: NodeRecord
+    previous: NodeRecord | None = None
+
+
+class DeleteNode(Struct, frozen=True, tag=True):
+    """Forget the record of this home address durably."""
+
+    home_address: IPv4Address
+    previous: NodeRecord | None = None
+
+
+class SendProbe(Struct, frozen=True, tag=True):
+    """Send an echo request from the home address to the home agent through this one tunnel."""
+
+    path: Path
+    home_address: IPv4Address
+    sequence: int
+
+
+class Log(Struct, frozen=True, tag=True):
+    """Tell the operator. `level` is one of debug, info, warning, error."""
+
+    level: str
+    text: str
+
+
+Effect = (
+    SendDatagram
+    | ProgramForwarding
+    | RemoveForwarding
+    | SaveNode
+    | DeleteNode
+    | SendProbe
+    | Log
+)

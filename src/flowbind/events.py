@@ -1,0 +1,90 @@
+"""All that can happen to an engine. Plain frozen data, so any run can be recorded and replayed."""
+
+from ipaddress import IPv4Address
+
+from msgspec import Struct
+
+from flowbind.effects import Effect
+from flowbind.model.binding import NodeRecord
+from flowbind.model.config import PolicyRule
+
+
+class Received(Struct, frozen=True, tag=True):
+    """A datagram arrived on UDP port 434 (or the port a request left from)."""
+
+    payload: bytes
+    source: IPv4Address
+    source_port: int
+    destination: IPv4Address
+    destination_port: int
+    interface: str | None = None
+
+
+class TimerExpired(Struct, frozen=True, tag=True):
+    """The moment that `deadline()` named has come."""
+
+
+class Restored(Struct, frozen=True, tag=True):
+    """The first event of a run: what the store held."""
+
+    records: tuple[NodeRecord, ...] = ()
+
+
+class EffectFailed(Struct, frozen=True, tag=True):
+    """An effect could not be performed; `unperformed` are those behind it in the same list."""
+
+    effect: Effect
+    unperformed: tuple[Effect, ...]
+    reason: str
+
+
+class InterfaceUp(Struct, frozen=True, tag=True):
+    """An interface of the mobile node is usable with this care-of address."""
+
+    name: str
+    address: IPv4Address
+
+
+class InterfaceDown(Struct, frozen=True, tag=True):
+    """An interface lost its carrier, its address, or is gone."""
+
+    name: str
+
+
+class ProbeAnswered(Struct, frozen=True, tag=True):
+    """An echo reply came back through the tunnel of this BID."""
+
+    bid: int
+    sequence: int
+
+
+class PolicyReplaced(Struct, frozen=True, tag=True):
+    """The operator replaced the flow policy of the running mobile node."""
+
+    policy: tuple[PolicyRule, ...]
+
+
+class RegisterRequested(Struct, frozen=True, tag=True):
+    """The operator wants an interface registered again, or all at once (RFC 7629 5.1, B bit)."""
+
+    interface: str | None = None
+
+
+class DeregisterRequested(Struct, frozen=True, tag=True):
+    """The operator wants an interface deregistered, or all at once (B bit, lifetime 0)."""
+
+    interface: str | None = None
+
+
+Event = (
+    Received
+    | TimerExpired
+    | Restored
+    | EffectFailed
+    | InterfaceUp
+    | InterfaceDown
+    | ProbeAnswered
+    | PolicyReplaced
+    | RegisterRequested
+    | DeregisterRequested
+)

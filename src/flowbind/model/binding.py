@@ -1,0 +1,47 @@
+"""Mobility bindings and the record of one mobile node (RFC 5944 3.8.1, RFC 7629 2.2)."""
+
+from enum import StrEnum
+from ipaddress import IPv4Address
+
+from msgspec import Struct
+
+from flowbind.model.flow import FlowRule
+
+
+class Encapsulation(StrEnum):
+    """How packets travel over one path (RFC 2003, RFC 2784)."""
+
+    IP_IN_IP = "ipip"
+    GRE = "gre"
+
+
+class Binding(Struct, frozen=True, omit_defaults=True):
+    """One care-of address of a mobile node.
+
+    `bid` is None for a plain RFC 5944 binding, of which a node has one at the most. `expires_at` is
+    Unix time in seconds. `source` is where the Registration Request came from.
+    """
+
+    bid: int | None
+    care_of_address: IPv4Address
+    encapsulation: Encapsulation
+    reverse_tunnel: bool
+    lifetime_s: int
+    expires_at: float
+    identification: int
+    access_technology: int = 0
+    label: int = 0
+    interface: str | None = None
+
+
+class NodeRecord(Struct, frozen=True, omit_defaults=True):
+    """All that is kept of one mobile node: what the store writes and a restart reads.
+
+    `identification` is the highest one accepted, in NTP format. `bindings` are ordered by their
+    registration, `rules` by their precedence.
+    """
+
+    home_address: IPv4Address
+    identification: int
+    bindings: tuple[Binding, ...] = ()
+    rules: tuple[FlowRule, ...] = ()

@@ -1,0 +1,77 @@
+"""The settings of a daemon, read from TOML by daemon.config, which documents each key."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+from msgspec import Struct
+
+from flowbind.auth.association import SecurityAssociation
+from flowbind.model.binding import Encapsulation
+from flowbind.wire.iana import FlowAction
+from flowbind.wire.traffic_selector import TrafficSelector
+
+
+class StaticFlow(Struct, frozen=True):
+    """A flow policy of the home agent by If-Label, for nodes that send none (RFC 7629 section 6)."""
+
+    name: str
+    selectors: tuple[TrafficSelector, ...]
+    action: FlowAction
+    labels: tuple[int, ...] = ()
+
+
+class MobileNodeEntry(Struct, frozen=True):
+    """A mobile node that the home agent serves.
+
+    `label_weights` are pairs (If-Label, weight): the share of the flows that no rule names.
+    """
+
+    home_address: IPv4Address
+    association: SecurityAssociation
+    multipath: bool = True
+    label_weights: tuple[tuple[int, int], ...] = ()
+
+
+class HomeAgentConfig(Struct, frozen=True):
+    """What the engine of a home agent needs to know."""
+
+    address: IPv4Address
+    home_networks: tuple[IPv4Network, ...]
+    mobile_nodes: tuple[MobileNodeEntry, ...]
+    max_lifetime_s: int = 1800
+    max_bindings: int = 8
+    static_flows: tuple[StaticFlow, ...] = ()
+
+
+class InterfaceConfig(Struct, frozen=True):
+    """An interface that the mobile node registers a care-of address for."""
+
+    name: str
+    bid: int
+    label: int
+    access_technology: int
+    weight: int = 1
+    encapsulation: Encapsulation = Encapsulation.IP_IN_IP
+
+
+class PolicyRule(Struct, frozen=True):
+    """A [[flow]] of the mobile node: several selectors where one expression needs several."""
+
+    name: str
+    selectors: tuple[TrafficSelector, ...]
+    action: FlowAction
+    bids: tuple[int, ...] = ()
+
+
+class MobileNodeConfig(Struct, frozen=True):
+    """What the engine of a mobile node needs to know. Times in seconds."""
+
+    home_address: IPv4Address
+    home_agent: IPv4Address
+    association: SecurityAssociation
+    interfaces: tuple[InterfaceConfig, ...]
+    policy: tuple[PolicyRule, ...] = ()
+    multipath: str = "prefer"
+    lifetime_s: int = 600
+    exchange_policy: bool = True
+    probe_interval_s: float = 0.5
+    probe_dead_after: int = 3

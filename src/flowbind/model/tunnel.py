@@ -1,0 +1,41 @@
+"""What the data plane is asked to forward: a projection of the engine's tables."""
+
+from ipaddress import IPv4Address
+
+from msgspec import Struct
+
+from flowbind.model.binding import Encapsulation
+from flowbind.model.flow import FlowRule
+
+PLAIN_BID = 0
+"""Stands for the binding without a BID in the data plane; RFC 7629 4.1 reserves the value."""
+
+MAX_PATHS = 8
+MAX_RULES = 64
+MAX_WEIGHT = 16
+
+
+class Path(Struct, frozen=True, omit_defaults=True):
+    """One tunnel of a node.
+
+    `local` and `remote` are the outer source and destination of packets that we send. `interface`
+    is the device to send through; None follows the routing table. `transmit` False means that
+    packets are still accepted from the tunnel but none is sent into it: a path being taken down.
+    """
+
+    bid: int
+    local: IPv4Address
+    remote: IPv4Address
+    encapsulation: Encapsulation
+    interface: str | None = None
+    label: int = 0
+    weight: int = 1
+    transmit: bool = True
+
+
+class NodeForwarding(Struct, frozen=True, omit_defaults=True):
+    """Everything that the data plane knows of one home address."""
+
+    home_address: IPv4Address
+    paths: tuple[Path, ...] = ()
+    rules: tuple[FlowRule, ...] = ()
