@@ -1,0 +1,1 @@
+"""Security associations, authenticators and replay protection."""

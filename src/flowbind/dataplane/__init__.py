@@ -1,0 +1,1 @@
+"""Forwarding of mobile nodes' packets."""

@@ -1,0 +1,1 @@
+"""What the RFCs say to do: events in, effects out."""

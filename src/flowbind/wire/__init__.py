@@ -1,0 +1,1 @@
+"""Octets to frozen messages and back; no keys, no state, no clock."""

@@ -1,0 +1,235 @@
+"""Extension framing (RFC 5944 1.8 to 1.11): a table says how each type is framed.
+
+Three formats exist: simple and short begin with Type and a one-octet Length, long with Type,
+Subtype and a two-octet Length. Nothing on the wire tells which one is meant, so the receiver must
+know it by type. Type 154 is the trap: RFC 7629 calls it long and non-skippable although RFC 5944
+makes 128 to 255 the skippable, short range.
+"""
+
+from enum import Enum, unique
+from typing import Final
+
+from msgspec import Struct
+
+from flowbind.wire.authentication import AUTHENTICATION_TYPES, Authentication
+from flowbind.wire.errors import WireError
+from flowbind.wire.flow_binding import FlowBinding
+from flowbind.wire.iana import ExtensionType, MultipathSubtype, ReplyCode
+from flowbind.wire.multipath import Multipath
+from flowbind.wire.nai import NetworkAccessIdentifier
+from flowbind.wire.reader import Reader
+
+FIRST_SKIPPABLE_TYPE: Final = 128
+
+
+@unique
+class Framing(Enum):
+    """How the header of an extension is laid out."""
+
+    PADDING = "padding"
+    SIMPLE = "simple"
+    SHORT = "short"
+    LONG = "long"
+
+
+class Registered(Struct, frozen=True):
+    """One row of the registry: the extension's name, its framing, and whether it may be skipped."""
+
+    name: str
+    framing: Framing
+    skippable: bool
+
+
+def _rows(framing: Framing, skippable: bool, names: dict[int, str]) -> dict[int, Registered]:
+    return {number: Registered(name, framing, skippable) for number, name in names.items()}
+
+
+REGISTRY: Final[dict[int, Registered]] = {
+    0: Registered("One-byte Padding", Framing.PADDING, skippable=True),
+    **_rows(
+        Framing.SIMPLE,
+        False,
+        {
+            32: "Mobile-Home Authentication",
+            33: "Mobile-Foreign Authentication",
+            34: "Foreign-Home Authentication",
+            46: "GFA IP Address",
+        },
+    ),
+    **_rows(
+        Framing.SHORT,
+        False,
+        {44: "UDP Tunnel Reply", 45: "FA Error", 49: "Route Optimization"},
+    ),
+    **_rows(
+        Framing.LONG,
+        False,
+        {
+            36: "Generalized Mobile IP Authentication",
+            38: "Critical Vendor/Organization Specific",
+            40: "Generalized MN-FA Key Generation Nonce Request",
+            41: "Generalized MN-FA Key Generation Nonce Reply",
+            42: "Generalized MN-HA Key Generation Nonce Request",
+            43: "Generalized MN-HA Key Generation Nonce Reply",
+            47: "PMIPv4 Non-Skippable",
+            48: "GRE Key",
+            50: "Route Optimization Data",
+            127: "Experimental (non-skippable)",
+            154: "Multipath",
+        },
+    ),
+    **_rows(
+        Framing.SIMPLE,
+        True,
+        {
+            129: "SKIP Firewall Traversal",
+            130: "Encapsulating Delivery Style",
+            131: "Mobile Node NAI",
+            132: "MN-FA Challenge",
+            134: "Normal Vendor/Organization Specific",
+            137: "Registration Revocation Support",
+            140: "Hierarchical Foreign Agent",
+            141: "Replay Protection Style",
+            142: "Regional Registration Lifetime",
+            151: "Service Selection",
+        },
+    ),
+    **_rows(
+        Framing.SHORT,
+        True,
+        {
+            136: "NAI Carrying",
+            138: "Generalized Link-Layer Address",
+            139: "Dynamic Home Agent",
+            144: "UDP Tunnel Request",
+            145: "Message String",
+            147: "PMIPv4 Skippable",
+            148: "Mobile Network",
+            149: "Trusted Networks Configured",
+            152: "Dual Stack",
+            153: "Mobile Router Route Optimization Capability",
+            255: "Experimental (skippable)",
+        },
+    ),
+}
+
+
+class Padding(Struct, frozen=True):
+    """One octet of padding."""
+
+    def encode(self) -> bytes:
+        """Encode the octet."""
+        return b"\x00"
+
+
+class UnknownExtension(Struct, frozen=True):
+    """An extension that is framed but given no meaning here. `data` is what Length counts."""
+
+    type: int
+    data: bytes
+    subtype: int | None = None
+
+    def encode(self) -> bytes:
+        """Encode the whole extension as it came."""
+        if self.subtype is not None:
+            return long_header(self.type, self.subtype, len(self.data)) + self.data
+        return bytes((self.type, len(self.data))) + self.data
+
+
+class MalformedExtension(Struct, frozen=True):
+    """An extension whose frame is sound and whose content is not.
+
+    It does not stop the decoder, because a home agent answers it with `code` only after it has
+    authenticated the request.
+    """
+
+    type: int
+    data: bytes
+    reason: str
+    code: ReplyCode
+    subtype: int | None = None
+
+    def encode(self) -> bytes:
+        """Encode the whole extension as it came."""
+        return UnknownExtension(self.type, self.data, self.subtype).encode()
+
+
+Extension = (
+    Padding
+    | Authentication
+    | NetworkAccessIdentifier
+    | Multipath
+    | FlowBinding
+    | UnknownExtension
+    | MalformedExtension
+)
+
+
+def long_header(extension_type: int, subtype: int, octets: int) -> bytes:
+    """Type, Subtype and the two-octet Length (RFC 5944 1.10)."""
+    return bytes((extension_type, subtype)) + octets.to_bytes(2, "big")
+
+
+def decode_extensions(payload: bytes, start: int) -> tuple[Extension, ...]:
+    """Decode all extensions from offset `start` to the end of the payload (RFC 5944 1.8).
+
+    Raises WireError, with code None, where RFC 5944 asks for silence.
+    """
+    reader = Reader(payload)
+    reader.offset = start
+    extensions: list[Extension] = []
+    while reader.remaining:
+        extensions.append(_decode_one(reader))
+    return tuple(extensions)
+
+
+def spans_of_extensions(payload: bytes, start: int) -> list[tuple[int, int, int]]:
+    """Return (type, first offset, offset behind it) of each extension, looking at frames only."""
+    reader = Reader(payload)
+    reader.offset = start
+    spans: list[tuple[int, int, int]] = []
+    while reader.remaining:
+        first = reader.offset
+        extension_type, _subtype, _data = _read_frame(reader)
+        spans.append((extension_type, first, reader.offset))
+    return spans
+
+
+def _decode_one(reader: Reader) -> Extension:
+    extension_type, subtype, data = _read_frame(reader)
+    if extension_type == ExtensionType.PADDING:
+        return Padding()
+    try:
+        return _decode_content(extension_type, subtype, data)
+    except WireError as error:
+        if error.code is None:
+            raise
+        return MalformedExtension(extension_type, data, error.reason, error.code, subtype)
+
+
+def _read_frame(reader: Reader) -> tuple[int, int | None, bytes]:
+    extension_type = reader.unsigned(1)
+    registered = REGISTRY.get(extension_type)
+    if registered is None:
+        if extension_type < FIRST_SKIPPABLE_TYPE:
+            raise WireError("unknown-extension", f"type {extension_type} may not be skipped")
+    elif registered.framing is Framing.PADDING:
+        return extension_type, None, b""
+    elif registered.framing is Framing.LONG:
+        subtype = reader.unsigned(1)
+        return extension_type, subtype, reader.octets(reader.unsigned(2))
+    return extension_type, None, reader.octets(reader.unsigned(1))
+
+
+def _decode_content(extension_type: int, subtype: int | None, data: bytes) -> Extension:
+    if extension_type in AUTHENTICATION_TYPES:
+        return Authentication.decode(ExtensionType(extension_type), data)
+    if extension_type == ExtensionType.MULTIPATH:
+        if subtype == MultipathSubtype.MULTIPATH:
+            return Multipath.decode(data)
+        if subtype == MultipathSubtype.FLOW_BINDING:
+            return FlowBinding.decode(data)
+        raise WireError("unknown-extension", f"type 154 subtype {subtype}")
+    if extension_type == ExtensionType.NAI:
+        return NetworkAccessIdentifier.decode(data)
+    return UnknownExtension(extension_type, data, subtype)

@@ -1,0 +1,112 @@
+"""Messages on UDP port 434: octets to frozen messages and back (RFC 5944 3.3, 3.4)."""
+
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+from flowbind.wire.authentication import Authentication
+from flowbind.wire.errors import WireError
+from flowbind.wire.extension import (
+    Extension,
+    decode_extensions,
+    spans_of_extensions,
+)
+from flowbind.wire.iana import ExtensionType, MessageType, RequestFlag
+from flowbind.wire.registration import (
+    REPLY_LAYOUT,
+    REQUEST_LAYOUT,
+    RegistrationReply,
+    RegistrationRequest,
+)
+
+Message = RegistrationRequest | RegistrationReply
+ExtensionT = TypeVar("ExtensionT")
+
+
+def decode(payload: bytes) -> Message:
+    """Decode one message. Raises WireError and nothing else."""
+    if not payload:
+        raise WireError("empty-datagram")
+    match payload[0]:
+        case MessageType.REGISTRATION_REQUEST:
+            return _decode_request(payload)
+        case MessageType.REGISTRATION_REPLY:
+            return _decode_reply(payload)
+        case other:
+            raise WireError("unknown-message-type", str(other))
+
+
+def _decode_request(payload: bytes) -> RegistrationRequest:
+    if len(payload) < REQUEST_LAYOUT.size:
+        raise WireError("truncated", f"{len(payload)} octets are no Registration Request")
+    _, flags, lifetime_s, home, agent, care_of, identification = REQUEST_LAYOUT.unpack_from(payload)
+    return RegistrationRequest(
+        RequestFlag(flags),
+        lifetime_s,
+        IPv4Address(home),
+        IPv4Address(agent),
+        IPv4Address(care_of),
+        identification,
+        decode_extensions(payload, REQUEST_LAYOUT.size),
+    )
+
+
+def _decode_reply(payload: bytes) -> RegistrationReply:
+    if len(payload) < REPLY_LAYOUT.size:
+        raise WireError("truncated", f"{len(payload)} octets are no Registration Reply")
+    _, code, lifetime_s, home, agent, identification = REPLY_LAYOUT.unpack_from(payload)
+    return RegistrationReply(
+        code,
+        lifetime_s,
+        IPv4Address(home),
+        IPv4Address(agent),
+        identification,
+        decode_extensions(payload, REPLY_LAYOUT.size),
+    )
+
+
+def encode(message: Message) -> bytes:
+    """Encode one message with its extensions in their order."""
+    return message.encode_fixed() + b"".join(each.encode() for each in message.extensions)
+
+
+def first(message: Message, kind: type[ExtensionT]) -> ExtensionT | None:
+    """Return the first extension of a class, or None."""
+    return next((each for each in message.extensions if isinstance(each, kind)), None)
+
+
+def all_of(message: Message, kind: type[ExtensionT]) -> tuple[ExtensionT, ...]:
+    """Return all extensions of a class, in their order."""
+    return tuple(each for each in message.extensions if isinstance(each, kind))
+
+
+def split_at_authentication(
+    message: Message, kind: ExtensionType
+) -> tuple[tuple[Extension, ...], Authentication | None, tuple[Extension, ...]]:
+    """Split the extensions at the first authentication extension of a kind.
+
+    Those in front are protected by it, those behind are not. Without one, nothing is protected.
+    """
+    for index, extension in enumerate(message.extensions):
+        if isinstance(extension, Authentication) and extension.type is kind:
+            return message.extensions[:index], extension, message.extensions[index + 1 :]
+    return (), None, message.extensions
+
+
+def offset_of_extensions(payload: bytes) -> int:
+    """Where the extensions of a message begin. Raises WireError for other messages."""
+    if payload[:1] == bytes((MessageType.REGISTRATION_REQUEST,)):
+        return REQUEST_LAYOUT.size
+    if payload[:1] == bytes((MessageType.REGISTRATION_REPLY,)):
+        return REPLY_LAYOUT.size
+    raise WireError("unknown-message-type", payload[:1].hex())
+
+
+def without_type_154(payload: bytes) -> bytes:
+    """Return a copy without the extensions of RFC 7629, for programs that misread them."""
+    start = offset_of_extensions(payload)
+    kept = [
+        payload[first_octet:behind]
+        for extension_type, first_octet, behind in spans_of_extensions(payload, start)
+        if extension_type != ExtensionType.MULTIPATH
+    ]
+    return payload[:start] + b"".join(kept)

@@ -1,0 +1,64 @@
+"""The Multipath extension (RFC 7629 4.1).
+
+ 0                   1                   2                   3
++---------------+---------------+-------------------------------+
+|   Type 154    |   Subtype 1   |            Length 4           |
++---------------+---------------+---------------+-+-+-----------+
+|    If-ATT     |    If-Label   |   Binding ID  |B|O| Reserved  |
++---------------+---------------+---------------+-+-+-----------+
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from flowbind.wire.errors import WireError
+from flowbind.wire.iana import ExtensionType, MultipathFlag, MultipathSubtype, ReplyCode
+from flowbind.wire.reader import Reader
+
+LOWEST_BID: Final = 1
+HIGHEST_BID: Final = 254
+
+_DATA_OCTETS: Final = 4
+_DEFINED_FLAGS: Final = MultipathFlag.BULK_REREGISTRATION | MultipathFlag.OVERWRITE
+
+
+class Multipath(Struct, frozen=True):
+    """The interface that a Registration Request registers."""
+
+    access_technology: int
+    label: int
+    bid: int
+    flags: MultipathFlag = MultipathFlag(0)
+
+    @property
+    def bulk(self) -> bool:
+        """B: the lifetime applies to every binding of the mobile node."""
+        return MultipathFlag.BULK_REREGISTRATION in self.flags
+
+    @property
+    def overwrite(self) -> bool:
+        """O: this binding replaces all others."""
+        return MultipathFlag.OVERWRITE in self.flags
+
+    @staticmethod
+    def decode(data: bytes) -> "Multipath":
+        """Decode the octets behind Length. Raises WireError with code 134."""
+        reader = Reader(data, ReplyCode.POORLY_FORMED_REQUEST)
+        if len(data) != _DATA_OCTETS:
+            raise _malformed("multipath-length", f"{len(data)} octets instead of 4")
+        access_technology, label, bid, flags = reader.octets(_DATA_OCTETS)
+        if not LOWEST_BID <= bid <= HIGHEST_BID:
+            raise _malformed("multipath-bid", f"BID {bid} is reserved")
+        if label == 0:
+            raise _malformed("multipath-label", "If-Label 0 is not legal")
+        return Multipath(access_technology, label, bid, MultipathFlag(flags) & _DEFINED_FLAGS)
+
+    def encode(self) -> bytes:
+        """Encode the whole extension."""
+        head = (ExtensionType.MULTIPATH, MultipathSubtype.MULTIPATH, 0, _DATA_OCTETS)
+        return bytes((*head, self.access_technology, self.label, self.bid, self.flags))
+
+
+def _malformed(reason: str, detail: str) -> WireError:
+    return WireError(reason, detail, ReplyCode.POORLY_FORMED_REQUEST)

@@ -1,0 +1,138 @@
+"""Binary traffic selectors (RFC 6088 sections 3.1 and 3.2), as RFC 7629 carries them.
+
+In RFC 7629 a selector begins with its flag word: no sub-option header, no reserved octet, no
+padding. The source is the correspondent, the destination the home address. The letters of the
+flags differ between the two formats, which is why each format is a table of its own.
+"""
+
+from typing import Final
+
+from msgspec import Struct, structs
+
+from flowbind.wire.errors import WireError
+from flowbind.wire.iana import ReplyCode, SelectorFormat
+from flowbind.wire.reader import Reader
+
+_FLAG_WORD_OCTETS: Final = 4
+_DS_MASK: Final = 0xFC
+_FLOW_LABEL_MASK: Final = 0x00FFFFFF
+
+_FIELDS: Final[dict[SelectorFormat, tuple[tuple[str, int], ...]]] = {
+    SelectorFormat.IPV4_BINARY: (
+        ("source", 4),
+        ("destination", 4),
+        ("spi", 4),
+        ("source_port", 2),
+        ("destination_port", 2),
+        ("traffic_class", 1),
+        ("protocol", 1),
+    ),
+    SelectorFormat.IPV6_BINARY: (
+        ("source", 16),
+        ("destination", 16),
+        ("spi", 4),
+        ("flow_label", 4),
+        ("source_port", 2),
+        ("destination_port", 2),
+        ("traffic_class", 1),
+        ("protocol", 1),
+    ),
+}
+"""Fields and their sizes in the order of their flags: each has a start flag, then an end flag."""
+
+
+class Span(Struct, frozen=True, omit_defaults=True):
+    """An inclusive range, or with `end` None exactly one value."""
+
+    start: int
+    end: int | None = None
+
+    @property
+    def last(self) -> int:
+        """The highest value of the range."""
+        return self.start if self.end is None else self.end
+
+    def contains(self, value: int) -> bool:
+        """Tell whether a value lies within."""
+        return self.start <= value <= self.last
+
+
+class TrafficSelector(Struct, frozen=True, omit_defaults=True):
+    """Which packets a flow binding is about. A field that is None matches anything.
+
+    Addresses are integers of 32 or 128 bits by `format`. `traffic_class` is the whole DS octet, of
+    which only the upper six bits count. `flow_label` exists in the IPv6 format only.
+    """
+
+    format: SelectorFormat = SelectorFormat.IPV4_BINARY
+    source: Span | None = None
+    destination: Span | None = None
+    spi: Span | None = None
+    flow_label: Span | None = None
+    source_port: Span | None = None
+    destination_port: Span | None = None
+    traffic_class: Span | None = None
+    protocol: Span | None = None
+
+    def canonical(self) -> "TrafficSelector":
+        """Return the selector that means the same and is equal for all that mean the same."""
+        changes: dict[str, Span] = {}
+        for name, _size in _FIELDS[self.format]:
+            span: Span | None = getattr(self, name)
+            if span is not None:
+                mask = _mask_of(name)
+                start, last = span.start & mask, span.last & mask
+                changes[name] = Span(start, None if start == last else last)
+        return structs.replace(self, **changes)
+
+
+def _mask_of(name: str) -> int:
+    if name == "traffic_class":
+        return _DS_MASK
+    return _FLOW_LABEL_MASK if name == "flow_label" else -1
+
+
+def encode_selector(selector: TrafficSelector) -> bytes:
+    """Encode a selector from its flag word on (RFC 6088 section 3)."""
+    flags = 0
+    body = bytearray()
+    bit = 1 << 31
+    for name, size in _FIELDS[selector.format]:
+        span: Span | None = getattr(selector, name)
+        if span is not None:
+            flags |= bit
+            body += span.start.to_bytes(size, "big")
+            if span.end is not None:
+                flags |= bit >> 1
+                body += span.end.to_bytes(size, "big")
+        bit >>= 2
+    return flags.to_bytes(_FLAG_WORD_OCTETS, "big") + bytes(body)
+
+
+def decode_selector(selector_format: SelectorFormat, data: bytes) -> TrafficSelector:
+    """Decode a selector. Raises WireError with code 134 (RFC 6088 section 3, MUST NOTs)."""
+    reader = Reader(data, ReplyCode.POORLY_FORMED_REQUEST)
+    flags = reader.unsigned(_FLAG_WORD_OCTETS)
+    spans: dict[str, Span] = {}
+    bit = 1 << 31
+    for name, size in _FIELDS[selector_format]:
+        has_start, has_end = flags & bit, flags & (bit >> 1)
+        bit >>= 2
+        if has_start:
+            start = reader.unsigned(size)
+            spans[name] = _checked(name, start, reader.unsigned(size) if has_end else None)
+        elif has_end:
+            raise _malformed("selector-end-without-start", name)
+    reader.finish()
+    return TrafficSelector(format=selector_format, **spans)
+
+
+def _checked(name: str, start: int, end: int | None) -> Span:
+    mask = _mask_of(name)
+    if end is not None and (start & mask) > (end & mask):
+        raise _malformed("selector-range-reversed", name)
+    return Span(start, end)
+
+
+def _malformed(reason: str, field: str) -> WireError:
+    return WireError(reason, field, ReplyCode.POORLY_FORMED_REQUEST)
