@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Into the tunnels: at the egress of the device, and as a short cut at the ingress of a link. */
+#ifndef FLOWBIND_ENCAPSULATE_H
+#define FLOWBIND_ENCAPSULATE_H
+
+#include "flow.h"
+#include "tunnel.h"
+
+static __always_inline int refuse(enum counter reason)
+{
+	count(reason);
+	return TC_ACT_SHOT;
+}
+
+/* The device has no Ethernet header and bpf_redirect_neigh needs one to fill in. */
+static __always_inline int add_ethernet_header(struct __sk_buff *skb)
+{
+	struct ethhdr header = { .h_proto = bpf_htons(ETH_P_IP) };
+
+	if (bpf_skb_change_head(skb, sizeof(header), 0))
+		return -1;
+	return bpf_skb_store_bytes(skb, 0, &header, sizeof(header), 0);
+}
+
+static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length,
+				       const struct node *node, const struct iphdr *inner,
+				       const struct flow_key *key, const struct settings *settings)
+{
+	__u32 octets = skb->len - mac_length;
+	__u8 index = choose_path(node, key, octets);
+	const struct path *path;
+
+	if (index == PATH_DROP)
+		return refuse(COUNTER_DROP_BY_RULE);
+	if (index >= MAX_PATHS)
+		return refuse(COUNTER_DROP_NO_PATH);
+	path = &node->paths[index];
+	/* RFC 2003 3.2: what comes from the far end of the tunnel must not go back into it. */
+	if (inner->saddr == path->remote)
+		return refuse(COUNTER_DROP_LOOP);
+	if (encapsulate(skb, mac_length, path, inner, settings))
+		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
+	if (!mac_length && add_ethernet_header(skb))
+		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
+	count(COUNTER_ENCAPSULATED_PACKETS);
+	count_by(COUNTER_ENCAPSULATED_OCTETS, octets);
+	return send_through(skb, path, skb->ifindex);
+}
+
+/* A packet that the routing table sent to the device. */
+static __always_inline int device_egress(struct __sk_buff *skb, int toward_node)
+{
+	const struct settings *own = settings();
+	const struct node *node;
+	struct flow_key key;
+	struct iphdr inner;
+	__u32 header;
+
+	if (!own || skb->protocol != bpf_htons(ETH_P_IP))
+		return refuse(COUNTER_DROP_MALFORMED);
+	header = load_ipv4(skb, 0, &inner);
+	if (!header)
+		return refuse(COUNTER_DROP_MALFORMED);
+	load_flow_key(skb, 0, header, &inner, toward_node, &key);
+	node = bpf_map_lookup_elem(&nodes_map, &key.local);
+	if (!node)
+		return refuse(COUNTER_DROP_NO_BINDING);
+	return into_tunnel(skb, 0, node, &inner, &key, own);
+}
+
+static __always_inline int decrement_ttl(struct __sk_buff *skb, struct iphdr *inner)
+{
+	__u32 sum = (__u16)~inner->check;
+	__u16 old_word = *(__u16 *)&inner->ttl;
+
+	inner->ttl--;
+	sum += (__u16)~old_word + *(__u16 *)&inner->ttl;
+	inner->check = fold_checksum(sum);
+	return bpf_skb_store_bytes(skb, ETH_HLEN, inner, sizeof(*inner), 0);
+}
+
+/*
+ * A packet for a mobile node, taken before the stack routes it.
+ *
+ * All that needs the stack's judgement is left to it: a TTL that ends here, options, and a packet
+ * too big for the tunnel, which the stack answers since the route leads to the device.
+ */
+static __always_inline int shortcut_ingress(struct __sk_buff *skb, const struct settings *own)
+{
+	const struct node *node;
+	struct flow_key key;
+	struct iphdr inner;
+
+	if (!own->shortcut || skb->pkt_type != 0 /* PACKET_HOST */)
+		return TC_ACT_OK;
+	if (load_ipv4(skb, ETH_HLEN, &inner) != sizeof(inner) || inner.ttl <= 1)
+		return TC_ACT_OK;
+	node = bpf_map_lookup_elem(&nodes_map, &inner.daddr);
+	if (!node)
+		return TC_ACT_OK;
+	if (!skb->gso_size && skb->len - ETH_HLEN > own->mtu)
+		return TC_ACT_OK;
+	load_flow_key(skb, ETH_HLEN, sizeof(inner), &inner, 1, &key);
+	if (decrement_ttl(skb, &inner))
+		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
+	return into_tunnel(skb, ETH_HLEN, node, &inner, &key, own);
+}
+
+#endif

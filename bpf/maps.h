@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the daemon writes and the programs read: every map, key and value.
+ *
+ * Layouts have no hidden padding (-Wpadded refuses it) and are compared with the Python side
+ * through BTF. Addresses and ports are in network order unless a field says host order.
+ */
+#ifndef FLOWBIND_MAPS_H
+#define FLOWBIND_MAPS_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "drop_reasons.h"
+
+#define MAX_PATHS 8
+#define MAX_RULES 64
+#define MAX_BIDS 8
+#define MAX_WEIGHT 16
+#define MAX_NODES (1 << 20)
+#define MAX_FLOWS (1 << 17)
+
+/* In place of an index into a node's paths. */
+#define PATH_NONE 255
+#define PATH_DROP 254
+/* In place of the number of a rule: the weighted spread decided. */
+#define RULE_NONE 255
+
+/* One tunnel. `ifindex` 0 follows the routing table. `transmit` 0: accept packets, send none. */
+struct path {
+	__be32 local;
+	__be32 remote;
+	__u32 ifindex;
+	__u8 bid;
+	__u8 protocol; /* IPPROTO_IPIP or IPPROTO_GRE */
+	__u8 weight;
+	__u8 label;
+	__u8 transmit;
+	__u8 reserved[3];
+};
+
+/* A home address. `slot` says which of its two policies is in force, so that one can be replaced
+ * while packets read the other; `generation` changes with every replacement and outdates the
+ * flow cache. */
+struct node {
+	__u32 generation;
+	__u8 slot;
+	__u8 path_count;
+	__u8 rule_count;
+	__u8 reserved;
+	struct path paths[MAX_PATHS];
+};
+
+/* A flow rule in host order, every absent term widened to the whole range. `path` is what its
+ * BID list comes to with the paths of today: an index, PATH_DROP, or PATH_NONE for inactive. */
+struct rule {
+	__u32 source_start;
+	__u32 source_last;
+	__u32 destination_start;
+	__u32 destination_last;
+	__u32 spi_start;
+	__u32 spi_last;
+	__u16 source_port_start;
+	__u16 source_port_last;
+	__u16 destination_port_start;
+	__u16 destination_port_last;
+	__u8 ds_start;
+	__u8 ds_last;
+	__u8 protocol_start;
+	__u8 protocol_last;
+	__u8 needs; /* NEEDS_*: what a packet must have at all */
+	__u8 terms; /* TERM_*: which terms were given, for reading the rule back */
+	__u8 path;
+	__u8 bid_count;
+	__u8 bids[MAX_BIDS];
+};
+
+#define NEEDS_PORTS 1
+#define NEEDS_SPI 2
+
+#define TERM_SOURCE 1
+#define TERM_DESTINATION 2
+#define TERM_SPI 4
+#define TERM_SOURCE_PORT 8
+#define TERM_DESTINATION_PORT 16
+#define TERM_DS 32
+#define TERM_PROTOCOL 64
+
+struct policy_key {
+	__be32 home_address;
+	__u32 slot;
+};
+
+struct policy {
+	struct rule rules[MAX_RULES];
+};
+
+/* A flow as both ends see it: remote is the correspondent, local the home address. */
+struct flow_key {
+	__be32 remote;
+	__be32 local;
+	__be16 remote_port;
+	__be16 local_port;
+	__be32 spi;
+	__u8 protocol;
+	__u8 ds; /* upper six bits */
+	__u8 has; /* NEEDS_PORTS or NEEDS_SPI, if the packet has them */
+	__u8 reserved;
+};
+
+struct flow {
+	__u64 last_seen_ns;
+	__u64 packets;
+	__u64 octets;
+	__u32 generation;
+	__u8 path;
+	__u8 rule;
+	__u8 bid;
+	__u8 reserved;
+};
+
+/* The daemon's own settings. `mtu` is that of the device, the largest inner packet. */
+struct settings {
+	__be32 home_agent;
+	__be32 home_address; /* of the mobile node; 0 at a home agent */
+	__u32 device_ifindex;
+	__u32 mtu;
+	__u32 shortcut;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_NODES);
+	__type(key, __be32);
+	__type(value, struct node);
+} nodes_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_NODES);
+	__type(key, struct policy_key);
+	__type(value, struct policy);
+} policies_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FLOWS);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+} flows_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTER_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters_map SEC(".maps");
+
+static __always_inline void count_by(enum counter counter, __u64 amount)
+{
+	__u32 key = counter;
+	__u64 *value = bpf_map_lookup_elem(&counters_map, &key);
+
+	if (value)
+		*value += amount;
+}
+
+static __always_inline void count(enum counter counter)
+{
+	count_by(counter, 1);
+}
+
+static __always_inline const struct settings *settings(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&settings_map, &key);
+}
+
+#endif

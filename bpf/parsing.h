@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Reading headers. bpf_skb_load_bytes is used throughout: it also reads what is not linear. */
+#ifndef FLOWBIND_PARSING_H
+#define FLOWBIND_PARSING_H
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+
+#include <bpf/bpf_endian.h>
+
+#include "maps.h"
+
+#ifndef IPPROTO_UDPLITE
+#define IPPROTO_UDPLITE 136
+#endif
+#ifndef IPPROTO_DCCP
+#define IPPROTO_DCCP 33
+#endif
+#ifndef IPPROTO_SCTP
+#define IPPROTO_SCTP 132
+#endif
+
+#define IP_DF 0x4000
+#define IP_OFFSET_AND_MORE 0x3fff
+#define IP_OFFSET 0x1fff
+#define IP_VERSION_4 4
+#define IP_MIN_IHL 5
+#define DS_MASK 0xfc
+#define ECN_MASK 0x03
+#define ECN_CE 0x03
+
+/* <linux/icmp.h> draws in the C library's headers, which have no idea of this target. */
+struct icmp_header {
+	__u8 type;
+	__u8 code;
+	__sum16 checksum;
+	__be16 id;
+	__be16 sequence;
+};
+
+struct ports {
+	__be16 source;
+	__be16 destination;
+};
+
+/* Load an IPv4 header. Returns its length in octets, or 0 for what is not one. */
+static __always_inline __u32 load_ipv4(struct __sk_buff *skb, __u32 offset, struct iphdr *ip)
+{
+	if (bpf_skb_load_bytes(skb, offset, ip, sizeof(*ip)))
+		return 0;
+	if (ip->version != IP_VERSION_4 || ip->ihl < IP_MIN_IHL)
+		return 0;
+	if (bpf_ntohs(ip->tot_len) < ip->ihl * 4u)
+		return 0;
+	return ip->ihl * 4u;
+}
+
+static __always_inline int has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP ||
+	       protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE;
+}
+
+/* Fill a flow key from an inner packet. `toward_node`: source is the correspondent.
+ * Later fragments carry neither ports nor SPI, and so never match a rule that asks for them. */
+static __always_inline void load_flow_key(struct __sk_buff *skb, __u32 offset, __u32 header,
+					  const struct iphdr *ip, int toward_node,
+					  struct flow_key *key)
+{
+	struct ports ports = {};
+	__be32 spi = 0;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	key->remote = toward_node ? ip->saddr : ip->daddr;
+	key->local = toward_node ? ip->daddr : ip->saddr;
+	key->protocol = ip->protocol;
+	key->ds = ip->tos & DS_MASK;
+	if (bpf_ntohs(ip->frag_off) & IP_OFFSET)
+		return;
+	if (has_ports(ip->protocol)) {
+		if (bpf_skb_load_bytes(skb, offset + header, &ports, sizeof(ports)))
+			return;
+		key->remote_port = toward_node ? ports.source : ports.destination;
+		key->local_port = toward_node ? ports.destination : ports.source;
+		key->has = NEEDS_PORTS;
+	} else if (ip->protocol == IPPROTO_ESP || ip->protocol == IPPROTO_AH) {
+		/* The SPI opens an ESP header and follows four octets of an AH header. */
+		__u32 at = offset + header + (ip->protocol == IPPROTO_AH ? 4 : 0);
+
+		if (bpf_skb_load_bytes(skb, at, &spi, sizeof(spi)))
+			return;
+		key->spi = spi;
+		key->has = NEEDS_SPI;
+	}
+}
+
+static __always_inline __sum16 fold_checksum(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* The checksum of an IPv4 header without options, whose checksum field is taken as 0. */
+static __always_inline __sum16 ipv4_checksum(struct iphdr *ip)
+{
+	__u16 *half = (__u16 *)ip;
+	__u32 sum = 0;
+
+	ip->check = 0;
+#pragma unroll
+	for (int i = 0; i < (int)(sizeof(*ip) / sizeof(*half)); i++)
+		sum += half[i];
+	return fold_checksum(sum);
+}
+
+#endif
