@@ -15,7 +15,7 @@ class DataPlaneError(Exception):
 
 
 class Role(StrEnum):
-    """Which end of the tunnels this is: it decides which address of a packet is the home address."""
+    """Which end of the tunnels this is, and so which address of a packet is the home address."""
 
     HOME_AGENT = "home-agent"
     MOBILE_NODE = "mobile-node"
@@ -82,7 +82,7 @@ class DataPlane(Protocol):
         ...
 
     def reconcile(self, nodes: Iterable[NodeForwarding]) -> Reconciliation:
-        """Make the plane hold exactly these nodes without disturbing those that it holds already."""
+        """Make the plane hold exactly these nodes; those it holds already are not disturbed."""
         ...
 
     def nodes(self) -> tuple[NodeForwarding, ...]:

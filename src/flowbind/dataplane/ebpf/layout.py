@@ -1,0 +1,272 @@
+"""The map values of bpf/maps.h in Python. A test compares every field with the object's BTF."""
+
+import ctypes
+from ipaddress import IPv4Address
+from typing import Any, Final
+
+from flowbind.dataplane.decision import PROTOCOLS_WITH_PORTS, PROTOCOLS_WITH_SPI, usable_bid
+from flowbind.model.binding import Encapsulation
+from flowbind.model.flow import FlowRule
+from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, NodeForwarding, Path
+from flowbind.wire.flow_binding import MAX_BIDS
+from flowbind.wire.iana import FlowAction
+from flowbind.wire.traffic_selector import Span, TrafficSelector
+
+PATH_NONE: Final = 255
+PATH_DROP: Final = 254
+RULE_NONE: Final = 255
+
+NEEDS_PORTS: Final = 1
+NEEDS_SPI: Final = 2
+
+COUNTERS: Final = (
+    "encapsulated_packets",
+    "encapsulated_octets",
+    "decapsulated_packets",
+    "decapsulated_octets",
+    "echo_answered",
+    "drop_no_binding",
+    "drop_by_rule",
+    "drop_no_path",
+    "drop_loop",
+    "drop_encapsulation_failed",
+    "drop_no_route",
+    "drop_care_of_address_unknown",
+    "drop_inner_address",
+    "drop_encapsulation_mismatch",
+    "drop_malformed",
+    "drop_gre_unsupported",
+    "drop_decapsulation_failed",
+    "drop_congestion_mark",
+)
+
+PROTOCOL_OF: Final = {Encapsulation.IP_IN_IP: 4, Encapsulation.GRE: 47}
+ENCAPSULATION_OF: Final = {number: name for name, number in PROTOCOL_OF.items()}
+
+_TERMS: Final = (
+    ("source", "source", 32, 1),
+    ("destination", "destination", 32, 2),
+    ("spi", "spi", 32, 4),
+    ("source_port", "source_port", 16, 8),
+    ("destination_port", "destination_port", 16, 16),
+    ("traffic_class", "ds", 8, 32),
+    ("protocol", "protocol", 8, 64),
+)
+"""Field of the selector, field of struct rule, bits, flag in `terms`."""
+
+_NEEDS: Final = {"spi": NEEDS_SPI, "source_port": NEEDS_PORTS, "destination_port": NEEDS_PORTS}
+
+
+class PathValue(ctypes.Structure):
+    """struct path."""
+
+    _fields_ = (
+        ("local", ctypes.c_uint8 * 4),
+        ("remote", ctypes.c_uint8 * 4),
+        ("ifindex", ctypes.c_uint32),
+        ("bid", ctypes.c_uint8),
+        ("protocol", ctypes.c_uint8),
+        ("weight", ctypes.c_uint8),
+        ("label", ctypes.c_uint8),
+        ("transmit", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8 * 3),
+    )
+
+
+class NodeValue(ctypes.Structure):
+    """struct node."""
+
+    _fields_ = (
+        ("generation", ctypes.c_uint32),
+        ("slot", ctypes.c_uint8),
+        ("path_count", ctypes.c_uint8),
+        ("rule_count", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8),
+        ("paths", PathValue * MAX_PATHS),
+    )
+
+
+class RuleValue(ctypes.Structure):
+    """struct rule."""
+
+    _fields_ = (
+        ("source_start", ctypes.c_uint32),
+        ("source_last", ctypes.c_uint32),
+        ("destination_start", ctypes.c_uint32),
+        ("destination_last", ctypes.c_uint32),
+        ("spi_start", ctypes.c_uint32),
+        ("spi_last", ctypes.c_uint32),
+        ("source_port_start", ctypes.c_uint16),
+        ("source_port_last", ctypes.c_uint16),
+        ("destination_port_start", ctypes.c_uint16),
+        ("destination_port_last", ctypes.c_uint16),
+        ("ds_start", ctypes.c_uint8),
+        ("ds_last", ctypes.c_uint8),
+        ("protocol_start", ctypes.c_uint8),
+        ("protocol_last", ctypes.c_uint8),
+        ("needs", ctypes.c_uint8),
+        ("terms", ctypes.c_uint8),
+        ("path", ctypes.c_uint8),
+        ("bid_count", ctypes.c_uint8),
+        ("bids", ctypes.c_uint8 * MAX_BIDS),
+    )
+
+
+class PolicyValue(ctypes.Structure):
+    """struct policy."""
+
+    _fields_ = (("rules", RuleValue * MAX_RULES),)
+
+
+class PolicyKey(ctypes.Structure):
+    """struct policy_key."""
+
+    _fields_ = (("home_address", ctypes.c_uint8 * 4), ("slot", ctypes.c_uint32))
+
+
+class FlowKey(ctypes.Structure):
+    """struct flow_key."""
+
+    _fields_ = (
+        ("remote", ctypes.c_uint8 * 4),
+        ("local", ctypes.c_uint8 * 4),
+        ("remote_port", ctypes.c_uint8 * 2),
+        ("local_port", ctypes.c_uint8 * 2),
+        ("spi", ctypes.c_uint8 * 4),
+        ("protocol", ctypes.c_uint8),
+        ("ds", ctypes.c_uint8),
+        ("has", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8),
+    )
+
+
+class FlowValue(ctypes.Structure):
+    """struct flow."""
+
+    _fields_ = (
+        ("last_seen_ns", ctypes.c_uint64),
+        ("packets", ctypes.c_uint64),
+        ("octets", ctypes.c_uint64),
+        ("generation", ctypes.c_uint32),
+        ("path", ctypes.c_uint8),
+        ("rule", ctypes.c_uint8),
+        ("bid", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8),
+    )
+
+
+class SettingsValue(ctypes.Structure):
+    """struct settings."""
+
+    _fields_ = (
+        ("home_agent", ctypes.c_uint8 * 4),
+        ("home_address", ctypes.c_uint8 * 4),
+        ("device_ifindex", ctypes.c_uint32),
+        ("mtu", ctypes.c_uint32),
+        ("shortcut", ctypes.c_uint32),
+    )
+
+
+def octets(address: IPv4Address) -> ctypes.Array[ctypes.c_uint8]:
+    """An address in network order, as a field of a struct."""
+    return (ctypes.c_uint8 * 4)(*address.packed)
+
+
+def address(field: ctypes.Array[ctypes.c_uint8]) -> IPv4Address:
+    """The address in a field of a struct."""
+    return IPv4Address(bytes(field))
+
+
+def policy_key(home_address: IPv4Address, slot: int) -> bytes:
+    """The key of one of the two policies of a node."""
+    return bytes(PolicyKey(octets(home_address), slot))
+
+
+def pack_path(path: Path, ifindex: int) -> PathValue:
+    """Turn a path into a struct path."""
+    return PathValue(
+        octets(path.local),
+        octets(path.remote),
+        ifindex,
+        path.bid,
+        PROTOCOL_OF[path.encapsulation],
+        path.weight,
+        path.label,
+        int(path.transmit),
+    )
+
+
+def pack_node(node: NodeForwarding, ifindexes: list[int], generation: int, slot: int) -> bytes:
+    """Turn a node into a struct node; `ifindexes` go with its paths."""
+    value = NodeValue(generation, slot, len(node.paths), len(node.rules), 0)
+    for index, (path, ifindex) in enumerate(zip(node.paths, ifindexes, strict=True)):
+        value.paths[index] = pack_path(path, ifindex)
+    return bytes(value)
+
+
+def pack_policy(node: NodeForwarding) -> bytes:
+    """Turn the rules of a node into a struct policy, each with the path it comes to today."""
+    value = PolicyValue()
+    for index, rule in enumerate(node.rules):
+        value.rules[index] = _pack_rule(rule, node.paths)
+    return bytes(value)
+
+
+def _pack_rule(rule: FlowRule, paths: tuple[Path, ...]) -> RuleValue:
+    value = RuleValue(path=_resolve(rule, paths), bid_count=len(rule.bids))
+    value.bids[: len(rule.bids)] = rule.bids
+    for term, field, bits, flag in _TERMS:
+        span: Span | None = getattr(rule.selector, term)
+        if span is None:
+            span = Span(0, (1 << bits) - 1)
+        else:
+            value.terms |= flag
+            value.needs |= _NEEDS.get(term, 0)
+        setattr(value, f"{field}_start", span.start)
+        setattr(value, f"{field}_last", span.last)
+    return value
+
+
+def _resolve(rule: FlowRule, paths: tuple[Path, ...]) -> int:
+    if rule.action is FlowAction.DROP:
+        return PATH_DROP
+    bid = usable_bid(rule, paths)
+    return next((index for index, path in enumerate(paths) if path.bid == bid), PATH_NONE)
+
+
+def unpack_path(value: PathValue, interface: str | None) -> Path:
+    """Turn a struct path back into a path."""
+    return Path(
+        bid=value.bid,
+        local=address(value.local),
+        remote=address(value.remote),
+        encapsulation=ENCAPSULATION_OF[value.protocol],
+        interface=interface,
+        label=value.label,
+        weight=value.weight,
+        transmit=bool(value.transmit),
+    )
+
+
+def unpack_rule(value: RuleValue) -> FlowRule:
+    """Turn a struct rule back into a flow rule."""
+    spans: dict[str, Any] = {
+        term: _span(getattr(value, f"{field}_start"), getattr(value, f"{field}_last"))
+        for term, field, _bits, flag in _TERMS
+        if value.terms & flag
+    }
+    action = FlowAction.DROP if value.path == PATH_DROP else FlowAction.FORWARD
+    return FlowRule(action, tuple(value.bids[: value.bid_count]), TrafficSelector(**spans))
+
+
+def _span(start: int, last: int) -> Span:
+    return Span(start, None if start == last else last)
+
+
+def has_of(protocol: int, *, fragment: bool) -> int:
+    """What a packet of a protocol carries that a rule may need."""
+    if fragment:
+        return 0
+    if protocol in PROTOCOLS_WITH_PORTS:
+        return NEEDS_PORTS
+    return NEEDS_SPI if protocol in PROTOCOLS_WITH_SPI else 0

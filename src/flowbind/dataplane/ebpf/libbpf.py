@@ -1,0 +1,232 @@
+"""The few calls of libbpf that flowbind needs, by ctypes. Nothing else touches the library.
+
+libbpf 1.1, which Debian 12 ships, has all of them. Errors are DataPlaneError with the call's name
+and the kernel's reason; libbpf itself prints nothing.
+"""
+
+import ctypes
+import ctypes.util
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from flowbind.dataplane.base import DataPlaneError
+
+INGRESS: Final = 1
+EGRESS: Final = 2
+
+_TC_REPLACE: Final = 1
+_HANDLE: Final = 0xFB
+_PRIORITY: Final = 1
+
+
+class _TcHook(ctypes.Structure):
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("ifindex", ctypes.c_int),
+        ("attach_point", ctypes.c_int),
+        ("parent", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+    )
+
+
+class _TcOptions(ctypes.Structure):
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("prog_fd", ctypes.c_int),
+        ("flags", ctypes.c_uint32),
+        ("prog_id", ctypes.c_uint32),
+        ("handle", ctypes.c_uint32),
+        ("priority", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+    )
+
+
+class TestRunOptions(ctypes.Structure):
+    """struct bpf_test_run_opts: one packet through a loaded program, for tests and benchmarks."""
+
+    __test__ = False
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("data_in", ctypes.c_void_p),
+        ("data_out", ctypes.c_void_p),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_void_p),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("repeat", ctypes.c_int),
+        ("duration", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    )
+
+
+_PRINTER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+
+_POINTERS: Final = (
+    "bpf_object__open_file",
+    "bpf_object__find_map_by_name",
+    "bpf_object__find_program_by_name",
+)
+
+
+def _open_library() -> ctypes.CDLL:
+    name = ctypes.util.find_library("bpf") or "libbpf.so.1"
+    try:
+        library = ctypes.CDLL(name, use_errno=True)
+    except OSError as error:
+        raise DataPlaneError("libbpf is not installed (Debian package libbpf1)") from error
+    for call in _POINTERS:
+        getattr(library, call).restype = ctypes.c_void_p
+    return library
+
+
+class Library:
+    """libbpf, opened once."""
+
+    def __init__(self) -> None:
+        self._library = _open_library()
+        self._printer = _PRINTER(self._keep_silent)
+        self._library.libbpf_set_print(self._printer)
+
+    @staticmethod
+    def _keep_silent(_level: int, _format: bytes, _arguments: int) -> int:
+        # The arguments are a C va_list, which ctypes cannot read; errno says enough.
+        return 0
+
+    def call(self, name: str, *arguments: Any) -> int:  # noqa: ANN401 -- whatever C takes
+        """Call a function that returns a negative errno when it fails. Raises DataPlaneError."""
+        result = int(getattr(self._library, name)(*arguments))
+        if result < 0:
+            raise DataPlaneError(f"{name}: {os.strerror(-result)}")
+        return result
+
+    def pointer(self, name: str, *arguments: Any) -> ctypes.c_void_p:  # noqa: ANN401
+        """Call a function that returns NULL when it fails. Raises DataPlaneError."""
+        result = getattr(self._library, name)(*arguments)
+        if not result:
+            raise DataPlaneError(f"{name}: {os.strerror(ctypes.get_errno())}")
+        return ctypes.c_void_p(result)
+
+    def number(self, name: str, *arguments: Any) -> int:  # noqa: ANN401
+        """Call a function whose result may be negative without being an errno."""
+        return int(getattr(self._library, name)(*arguments))
+
+
+class BpfMap:
+    """A map of the kernel by its file descriptor. Keys and values are octets."""
+
+    def __init__(self, library: Library, fd: int, key_octets: int, value_octets: int) -> None:
+        self._library = library
+        self.fd = fd
+        self._key_octets = key_octets
+        self._value_octets = value_octets
+
+    def update(self, key: bytes, value: bytes) -> None:
+        """Write an entry. Raises DataPlaneError."""
+        self._library.call("bpf_map_update_elem", self.fd, key, value, ctypes.c_uint64(0))
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """Read an entry, None if there is none."""
+        value = ctypes.create_string_buffer(self._value_octets)
+        if self._library.number("bpf_map_lookup_elem", self.fd, key, value) < 0:
+            return None
+        return value.raw
+
+    def delete(self, key: bytes) -> bool:
+        """Remove an entry; tells whether there was one."""
+        return self._library.number("bpf_map_delete_elem", self.fd, key) >= 0
+
+    def keys(self) -> list[bytes]:
+        """Return all keys. A concurrent change may hide or repeat one."""
+        found: dict[bytes, None] = {}
+        before: bytes | None = None
+        following = ctypes.create_string_buffer(self._key_octets)
+        while self._library.number("bpf_map_get_next_key", self.fd, before, following) >= 0:
+            if following.raw in found:
+                break
+            before = following.raw
+            found[before] = None
+        return list(found)
+
+
+class BpfObject:
+    """A BPF object file, opened, then loaded over pinned maps."""
+
+    def __init__(self, library: Library, path: Path) -> None:
+        if not path.exists():
+            raise DataPlaneError(f"{path} is missing: build it with `make bpf`")
+        self._library = library
+        self._object = library.pointer("bpf_object__open_file", str(path).encode(), None)
+
+    def pin_map_at(self, name: str, path: Path) -> None:
+        """Before loading: take the map from this pin if it is there, pin it there if not."""
+        bpf_map = self._library.pointer("bpf_object__find_map_by_name", self._object, name.encode())
+        self._library.call("bpf_map__set_pin_path", bpf_map, str(path).encode())
+
+    def load(self) -> None:
+        """Load maps and programs into the kernel. Raises DataPlaneError."""
+        try:
+            self._library.call("bpf_object__load", self._object)
+        except DataPlaneError as error:
+            raise DataPlaneError(f"the kernel refuses the BPF programs: {error}") from error
+
+    def map(self, name: str, key_octets: int, value_octets: int) -> BpfMap:
+        """Return a loaded map."""
+        bpf_map = self._library.pointer("bpf_object__find_map_by_name", self._object, name.encode())
+        fd = self._library.call("bpf_map__fd", bpf_map)
+        return BpfMap(self._library, fd, key_octets, value_octets)
+
+    def program_fd(self, name: str) -> int:
+        """Return the descriptor of a loaded program."""
+        program = self._library.pointer(
+            "bpf_object__find_program_by_name", self._object, name.encode()
+        )
+        return self._library.call("bpf_program__fd", program)
+
+    def close(self) -> None:
+        """Close every descriptor; what is pinned or attached lives on."""
+        self._library.number("bpf_object__close", self._object)
+        self._object = ctypes.c_void_p(None)
+
+
+def _hook(ifindex: int, attach_point: int) -> _TcHook:
+    return _TcHook(ctypes.sizeof(_TcHook), ifindex, attach_point, 0, 0)
+
+
+def attach(library: Library, ifindex: int, attach_point: int, program_fd: int) -> None:
+    """Attach a program at tc, replacing ours in one step if it is there already."""
+    hook = _hook(ifindex, attach_point)
+    # EEXIST only says that somebody made the clsact qdisc before us.
+    library.number("bpf_tc_hook_create", ctypes.byref(hook))
+    options = _TcOptions(
+        ctypes.sizeof(_TcOptions), program_fd, _TC_REPLACE, 0, _HANDLE, _PRIORITY, 0
+    )
+    library.call("bpf_tc_attach", ctypes.byref(hook), ctypes.byref(options))
+
+
+def detach(library: Library, ifindex: int, attach_point: int) -> None:
+    """Take our program off an interface; nothing there is no error."""
+    hook = _hook(ifindex, attach_point)
+    options = _TcOptions(ctypes.sizeof(_TcOptions), 0, 0, 0, _HANDLE, _PRIORITY, 0)
+    library.number("bpf_tc_detach", ctypes.byref(hook), ctypes.byref(options))
+
+
+def run_program(library: Library, program_fd: int, packet: bytes) -> tuple[int, bytes]:
+    """Run a program over one packet with BPF_PROG_TEST_RUN. Returns the verdict and the packet."""
+    source = ctypes.create_string_buffer(packet, len(packet))
+    output = ctypes.create_string_buffer(len(packet) + 256)
+    options = TestRunOptions(
+        size=ctypes.sizeof(TestRunOptions),
+        data_in=ctypes.addressof(source),
+        data_out=ctypes.addressof(output),
+        data_size_in=len(packet),
+        data_size_out=len(output),
+        repeat=1,
+    )
+    library.call("bpf_prog_test_run_opts", program_fd, ctypes.byref(options))
+    return options.retval, output.raw[: options.data_size_out]

@@ -1,0 +1,56 @@
+"""The data plane's twin in memory: the same decisions, no packets."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+from flowbind.dataplane.base import Decision, FlowRecord, Packet, Reconciliation
+from flowbind.dataplane.decision import decide
+from flowbind.dataplane.normal import check, normalised, reconcile
+from flowbind.model.tunnel import NodeForwarding
+
+
+class MemoryDataPlane:
+    """Holds what it is told. See DataPlane for what each method promises."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[IPv4Address, NodeForwarding] = {}
+        self.closed = False
+
+    def program(self, node: NodeForwarding) -> None:
+        """Forward for this node exactly as said."""
+        check(node)
+        self._nodes[node.home_address] = normalised(node)
+
+    def remove(self, home_address: IPv4Address) -> None:
+        """Stop forwarding for a home address."""
+        self._nodes.pop(home_address, None)
+
+    def reconcile(self, nodes: Iterable[NodeForwarding]) -> Reconciliation:
+        """Make the plane hold exactly these nodes."""
+        return reconcile(self, nodes)
+
+    def nodes(self) -> tuple[NodeForwarding, ...]:
+        """Return what is programmed, by home address."""
+        return tuple(self._nodes[address] for address in sorted(self._nodes))
+
+    def decide(self, packet: Packet) -> Decision:
+        """Tell what becomes of such a packet."""
+        node = self._nodes.get(packet.local)
+        return decide(node, packet) if node else Decision("no-node")
+
+    def flows(self) -> tuple[FlowRecord, ...]:
+        """No packet ever passes here, so no flow lives here."""
+        return ()
+
+    def statistics(self) -> dict[str, int]:
+        """No packet ever passes here."""
+        return {}
+
+    def close(self) -> None:
+        """Let go of the plane."""
+        self.closed = True
+
+    def cleanup(self) -> None:
+        """Forget everything."""
+        self._nodes.clear()
+        self.closed = True

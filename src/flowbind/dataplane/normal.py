@@ -1,0 +1,75 @@
+"""What every data plane shares: the limits, the normal form of a node, and reconciling."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from typing import Protocol
+
+from msgspec import structs
+
+from flowbind.dataplane.base import DataPlaneError, Reconciliation
+from flowbind.model.flow import FlowRule
+from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, MAX_WEIGHT, NodeForwarding
+from flowbind.wire.iana import FlowAction, SelectorFormat
+
+
+class Programmable(Protocol):
+    """The part of a data plane that reconciling needs."""
+
+    def program(self, node: NodeForwarding) -> None:
+        """See DataPlane."""
+        ...
+
+    def remove(self, home_address: IPv4Address) -> None:
+        """See DataPlane."""
+        ...
+
+    def nodes(self) -> tuple[NodeForwarding, ...]:
+        """See DataPlane."""
+        ...
+
+
+def check(node: NodeForwarding) -> None:
+    """Refuse what no plane can hold. Raises DataPlaneError."""
+    if len(node.paths) > MAX_PATHS:
+        raise DataPlaneError(f"{node.home_address}: {len(node.paths)} paths, {MAX_PATHS} at most")
+    if len(node.rules) > MAX_RULES:
+        raise DataPlaneError(f"{node.home_address}: {len(node.rules)} rules, {MAX_RULES} at most")
+    for path in node.paths:
+        if not 1 <= path.weight <= MAX_WEIGHT:
+            raise DataPlaneError(f"{node.home_address}: weight {path.weight} of BID {path.bid}")
+    if any(rule.selector.format is not SelectorFormat.IPV4_BINARY for rule in node.rules):
+        raise DataPlaneError(f"{node.home_address}: a rule for IPv6 cannot be forwarded by")
+
+
+def normalised(node: NodeForwarding) -> NodeForwarding:
+    """Return the node as it can be read back: rules canonical, without owner and name.
+
+    The order of the paths decides nothing, so it is by BID.
+    """
+    return structs.replace(
+        node,
+        paths=tuple(sorted(node.paths, key=lambda path: path.bid)),
+        rules=tuple(_normal_rule(rule) for rule in node.rules),
+    )
+
+
+def _normal_rule(rule: FlowRule) -> FlowRule:
+    bids = () if rule.action is FlowAction.DROP else rule.bids
+    return FlowRule(rule.action, bids, rule.selector.canonical())
+
+
+def reconcile(plane: Programmable, nodes: Iterable[NodeForwarding]) -> Reconciliation:
+    """Bring a plane to exactly these nodes, leaving alone what is already right."""
+    held = {node.home_address: node for node in plane.nodes()}
+    adopted = updated = added = 0
+    for node in nodes:
+        before = held.pop(node.home_address, None)
+        if before == normalised(node):
+            adopted += 1
+            continue
+        plane.program(node)
+        updated += before is not None
+        added += before is None
+    for home_address in held:
+        plane.remove(home_address)
+    return Reconciliation(adopted, updated, added, len(held))
