@@ -1,0 +1,1 @@
+"""The RFC's own scenario in network namespaces: topology, traffic, observation, demo."""
