@@ -1,0 +1,279 @@
+"""The home agent as a pure machine: events in, effects out.
+
+An accepted request becomes, in this order: forwarding, the durable record, the reply. What cannot
+be carried out is undone and answered with 130 (`EffectFailed`).
+"""
+
+from collections import Counter
+from ipaddress import IPv4Address
+from typing import Final
+
+from msgspec import structs
+
+from flowbind.effects import (
+    DeleteNode,
+    Effect,
+    Log,
+    ProgramForwarding,
+    RemoveForwarding,
+    SaveNode,
+    SendDatagram,
+)
+from flowbind.engine.deadlines import Deadlines
+from flowbind.engine.home_agent.bindings import deregistered, registered
+from flowbind.engine.home_agent.flows import check_identifiers, replaced
+from flowbind.engine.home_agent.projection import forwards_alike, project
+from flowbind.engine.home_agent.replies import reply_to
+from flowbind.engine.home_agent.validation import (
+    Request,
+    check_association,
+    check_authenticator,
+    check_form,
+    check_identification,
+)
+from flowbind.engine.refusal import Refused
+from flowbind.events import EffectFailed, Event, Received, Restored, TimerExpired
+from flowbind.model.binding import NodeRecord
+from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
+from flowbind.wire.errors import WireError
+from flowbind.wire.iana import ReplyCode, RequestFlag
+from flowbind.wire.message import decode
+from flowbind.wire.registration import RegistrationRequest
+
+DENIAL_INTERVAL_S: Final = 1.0
+"""Denials for want of authentication go out at most this often for one home address."""
+
+_BindingKey = tuple[IPv4Address, int | None]
+
+
+class HomeAgent:
+    """Keeps the bindings of its mobile nodes. The tables are for reading only."""
+
+    def __init__(self, config: HomeAgentConfig) -> None:
+        self.config = config
+        self.records: dict[IPv4Address, NodeRecord] = {}
+        self.statistics: Counter[str] = Counter()
+        self._entries = {entry.home_address: entry for entry in config.mobile_nodes}
+        self._expiries: Deadlines[_BindingKey] = Deadlines()
+        self._denied_at: dict[IPv4Address, float] = {}
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take in one event at Unix time `now`; return what is to be done, in order."""
+        match event:
+            case Received():
+                return self._on_received(event, now)
+            case TimerExpired():
+                return self._on_timer(now)
+            case Restored():
+                return self._on_restored(event, now)
+            case EffectFailed():
+                return self._on_effect_failed(event, now)
+            case _:
+                # The others are the mobile node's.
+                return []
+
+    def deadline(self) -> float | None:
+        """Return the Unix time at which TimerExpired is wanted, or None."""
+        return self._expiries.next()
+
+    # ---- registration (RFC 5944 3.8.2)
+
+    def _on_received(self, event: Received, now: float) -> list[Effect]:
+        try:
+            message = decode(event.payload)
+        except WireError as error:
+            self.statistics[f"discarded_{error.reason}"] += 1
+            return []
+        if not isinstance(message, RegistrationRequest):
+            self.statistics["discarded_not-a-request"] += 1
+            return []
+        entry = self._entries.get(message.home_address)
+        try:
+            check_association(message, entry)
+            assert entry is not None  # noqa: S101 -- check_association has refused that
+            return self._on_request(event, message, entry, now)
+        except Refused as refusal:
+            return self._refuse(event, message, entry, refusal, now)
+
+    def _on_request(
+        self, event: Received, message: RegistrationRequest, entry: MobileNodeEntry, now: float
+    ) -> list[Effect]:
+        """Accept one Registration Request, or raise Refused and change nothing."""
+        association = entry.association
+        before = self.records.get(message.home_address)
+        check_authenticator(event.payload, association)
+        last = before.identification if before else None
+        check_identification(message, association, last, now)
+        request = check_form(message, self.config, entry)
+        lifetime_s = min(message.lifetime_s, self.config.max_lifetime_s)
+        record = before or NodeRecord(message.home_address, message.identification)
+        after = self._granted(record, request, lifetime_s, now)
+        self.statistics["accepted_deregistration" if not lifetime_s else "accepted"] += 1
+        reply = reply_to(event, message, self.config, association, _code(request), now, lifetime_s)
+        return [*self._replace(entry, before, after), reply, *self._news(before, after)]
+
+    def _granted(
+        self, record: NodeRecord, request: Request, lifetime_s: int, now: float
+    ) -> NodeRecord:
+        """Return the record that the request makes of this one. Raises Refused."""
+        message, multipath = request.message, request.multipath
+        if lifetime_s:
+            bindings = registered(record, message, multipath, lifetime_s, now)
+        else:
+            bindings = deregistered(record, message, multipath)
+        if len(bindings) > self.config.max_bindings:
+            raise Refused("too-many-bindings", ReplyCode.TOO_MANY_BINDINGS)
+        bids = frozenset(each.bid for each in bindings if each.bid is not None)
+        check_identifiers(request.flow_bindings, bids)
+        starts_anew = lifetime_s and (multipath is None or multipath.overwrite)
+        rules = replaced(
+            () if starts_anew else record.rules,
+            request.flow_bindings,
+            multipath.bid if multipath else None,
+            bids,
+        )
+        return structs.replace(
+            record,
+            identification=message.identification,
+            bindings=bindings,
+            rules=rules if bindings else (),
+        )
+
+    def _replace(
+        self, entry: MobileNodeEntry, before: NodeRecord | None, after: NodeRecord
+    ) -> list[Effect]:
+        """Put a record in the place of another, and ask for what follows from it.
+
+        A record without bindings is kept for its Identification: it stops the replay of requests
+        that were accepted a moment ago.
+        """
+        effects: list[Effect] = []
+        if not forwards_alike(before or NodeRecord(after.home_address, 0), after):
+            effects.append(self._forwarding(entry, after))
+        effects.append(SaveNode(after, before))
+        self._keep(before, after)
+        return effects
+
+    def _keep(self, before: NodeRecord | None, after: NodeRecord) -> None:
+        self.records[after.home_address] = after
+        for binding in before.bindings if before else ():
+            self._expiries.clear((after.home_address, binding.bid))
+        for binding in after.bindings:
+            self._expiries.set((after.home_address, binding.bid), binding.expires_at)
+
+    def _forwarding(self, entry: MobileNodeEntry, record: NodeRecord) -> Effect:
+        node = project(self.config, entry, record)
+        return ProgramForwarding(node) if node else RemoveForwarding(record.home_address)
+
+    def _refuse(
+        self,
+        event: Received,
+        message: RegistrationRequest,
+        entry: MobileNodeEntry | None,
+        refusal: Refused,
+        now: float,
+    ) -> list[Effect]:
+        self.statistics[f"refused_{refusal.reason}"] += 1
+        if refusal.code is None or entry is None:
+            return []
+        if refusal.code is ReplyCode.MOBILE_NODE_FAILED_AUTHENTICATION:
+            if now - self._denied_at.get(message.home_address, 0.0) < DENIAL_INTERVAL_S:
+                return []
+            self._denied_at[message.home_address] = now
+        reply = reply_to(event, message, self.config, entry.association, refusal.code, now)
+        text = f"{message.home_address}: request from {event.source} denied"
+        return [reply, Log("warning", f"{text} with {int(refusal.code)}: {refusal.reason}")]
+
+    @staticmethod
+    def _news(before: NodeRecord | None, after: NodeRecord) -> list[Effect]:
+        """Tell the operator of paths that come and go, not of renewals."""
+        known = {(each.bid, each.care_of_address) for each in before.bindings} if before else set()
+        held = {(each.bid, each.care_of_address) for each in after.bindings}
+        news = [("registered", each) for each in held - known]
+        news += [("deregistered", each) for each in known - held]
+        return [
+            Log("info", f"{after.home_address}: BID {bid} {what} at {care_of_address}")
+            for what, (bid, care_of_address) in news
+        ]
+
+    # ---- lifetimes (RFC 5944 3.8)
+
+    def _on_timer(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for home_address in dict.fromkeys(key[0] for key in self._expiries.expired(now)):
+            before = self.records[home_address]
+            after = _unexpired(before, now)
+            self.statistics["expired"] += len(before.bindings) - len(after.bindings)
+            effects += self._replace(self._entries[home_address], before, after)
+            effects += self._news(before, after)
+        return effects
+
+    # ---- start, and what goes wrong
+
+    def _on_restored(self, event: Restored, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for record in event.records:
+            entry = self._entries.get(record.home_address)
+            if entry is None:
+                effects.append(DeleteNode(record.home_address, record))
+                continue
+            after = _unexpired(record, now)
+            self._keep(None, after)
+            if after.bindings:
+                effects.append(self._forwarding(entry, after))
+            if after != record:
+                effects.append(SaveNode(after, record))
+        return effects
+
+    def _on_effect_failed(self, event: EffectFailed, now: float) -> list[Effect]:
+        """Return to the record before, and deny with 130 what was about to be accepted."""
+        self.statistics["effect_failed"] += 1
+        effects: list[Effect] = [Log("error", f"cannot carry out a registration: {event.reason}")]
+        for failed in (event.effect, *event.unperformed):
+            match failed:
+                case SaveNode(record=record, previous=previous):
+                    entry = self._entries[record.home_address]
+                    empty = NodeRecord(record.home_address, record.identification)
+                    self._keep(record, previous or empty)
+                    effects.append(self._forwarding(entry, previous or empty))
+                case SendDatagram():
+                    effects.append(self._denied(failed, now))
+                case _:
+                    pass
+        return effects
+
+    def _denied(self, accepted: SendDatagram, now: float) -> SendDatagram:
+        """Turn a reply that was never sent into a denial for want of resources."""
+        reply = decode(accepted.payload)
+        association = self._entries[reply.home_address].association
+        asked = RegistrationRequest(
+            RequestFlag(0),
+            0,
+            reply.home_address,
+            reply.home_agent,
+            IPv4Address(0),
+            reply.identification,
+            reply.extensions,
+        )
+        event = Received(
+            b"",
+            accepted.destination,
+            accepted.destination_port,
+            accepted.source,
+            accepted.source_port,
+        )
+        code = ReplyCode.INSUFFICIENT_RESOURCES
+        return reply_to(event, asked, self.config, association, code, now)
+
+
+def _code(request: Request) -> ReplyCode:
+    """Code 1 tells a node that asked for the S bit that its other bindings are gone."""
+    wants_simultaneous = RequestFlag.SIMULTANEOUS_BINDINGS in request.message.flags
+    if wants_simultaneous and request.multipath is None and request.message.lifetime_s:
+        return ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS
+    return ReplyCode.ACCEPTED
+
+
+def _unexpired(record: NodeRecord, now: float) -> NodeRecord:
+    bindings = tuple(each for each in record.bindings if each.expires_at > now)
+    return structs.replace(record, bindings=bindings, rules=record.rules if bindings else ())

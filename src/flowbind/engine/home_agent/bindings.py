@@ -1,0 +1,90 @@
+"""What a valid request does to the bindings of a node (RFC 5944 3.8.2.2, RFC 7629 5.2).
+
+Pure functions from a record to a record. The two RFCs' contradictions are decided here: the O bit
+replaces all other bindings (RFC 7629 4.1 and 5.2, against 5.1), the B bit also registers the
+binding that carries it, and a request without Multipath makes the node a plain RFC 5944 one.
+"""
+
+from msgspec import structs
+
+from flowbind.engine.refusal import Refused
+from flowbind.model.binding import Binding, Encapsulation, NodeRecord
+from flowbind.wire.iana import ReplyCode, RequestFlag
+from flowbind.wire.multipath import Multipath
+from flowbind.wire.registration import RegistrationRequest
+
+Bindings = tuple[Binding, ...]
+
+
+def encapsulation_of(request: RegistrationRequest) -> Encapsulation:
+    """Return the encapsulation that the M and G bits ask for. Raises Refused (139)."""
+    if RequestFlag.GRE_ENCAPSULATION in request.flags:
+        return Encapsulation.GRE
+    if RequestFlag.MINIMAL_ENCAPSULATION in request.flags:
+        raise Refused("encapsulation-unavailable", ReplyCode.ENCAPSULATION_UNAVAILABLE)
+    return Encapsulation.IP_IN_IP
+
+
+def deregistered(
+    record: NodeRecord, request: RegistrationRequest, multipath: Multipath | None
+) -> Bindings:
+    """Return the bindings that a request with lifetime 0 leaves.
+
+    The BID decides which one goes; the care-of address may have changed since (RFC 7629 5.1).
+    """
+    if request.care_of_address == request.home_address:
+        return ()
+    if multipath is None:
+        gone = request.care_of_address
+        return tuple(each for each in record.bindings if each.care_of_address != gone)
+    if multipath.bulk:
+        return ()
+    return tuple(each for each in record.bindings if each.bid != multipath.bid)
+
+
+def registered(
+    record: NodeRecord,
+    request: RegistrationRequest,
+    multipath: Multipath | None,
+    lifetime_s: int,
+    now: float,
+) -> Bindings:
+    """Return the bindings with the one of this request made or renewed."""
+    binding = Binding(
+        bid=multipath.bid if multipath else None,
+        care_of_address=request.care_of_address,
+        encapsulation=encapsulation_of(request),
+        reverse_tunnel=RequestFlag.REVERSE_TUNNELING in request.flags,
+        lifetime_s=lifetime_s,
+        expires_at=now + lifetime_s,
+        identification=request.identification,
+        access_technology=multipath.access_technology if multipath else 0,
+        label=multipath.label if multipath else 0,
+    )
+    if multipath is None or multipath.overwrite:
+        return (binding,)
+    bindings = _placed(record.bindings, binding)
+    if multipath.bulk:
+        return tuple(
+            structs.replace(each, lifetime_s=lifetime_s, expires_at=now + lifetime_s)
+            for each in bindings
+        )
+    return bindings
+
+
+def _placed(bindings: Bindings, binding: Binding) -> Bindings:
+    """Put a binding in the place of the one with its BID, or at the end.
+
+    A binding without BID goes when the first with a BID comes, and one care-of address has one
+    binding (RFC 7629 2.2): the later one.
+    """
+    if any(each.bid == binding.bid for each in bindings):
+        placed = [binding if each.bid == binding.bid else each for each in bindings]
+    else:
+        placed = [*bindings, binding]
+    return tuple(
+        each
+        for each in placed
+        if each is binding
+        or (each.bid is not None and each.care_of_address != binding.care_of_address)
+    )

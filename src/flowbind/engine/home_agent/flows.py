@@ -1,0 +1,54 @@
+"""Flow bindings of a node (RFC 7629 4.2, 5.2).
+
+The RFC gives a rule neither a name nor a priority nor a way to delete it, so these are decided
+here. A rule is known by its selector and action. It belongs to the BID whose request carried it
+last. A request that carries Flow-Binding extensions replaces the rules of its BID, and those whose
+BID is registered no more; one that carries none leaves all rules as they are. A rule that another
+BID owns keeps its place when it is sent again. The first match wins.
+"""
+
+from flowbind.engine.refusal import Refused
+from flowbind.model.flow import FlowRule
+from flowbind.wire.flow_binding import FlowBinding
+from flowbind.wire.iana import FlowAction, ReplyCode, SelectorFormat
+
+Rules = tuple[FlowRule, ...]
+
+
+def check_identifiers(sent: tuple[FlowBinding, ...], bids: frozenset[int]) -> None:
+    """Refuse (153) a FORWARD of whose BIDs not one is registered (RFC 7629 5.2)."""
+    for flow_binding in sent:
+        if flow_binding.action is FlowAction.FORWARD and bids.isdisjoint(flow_binding.bids):
+            raise Refused("flow-binding-bid-unknown", ReplyCode.INVALID_FB_IDENTIFIER)
+
+
+def replaced(
+    rules: Rules, sent: tuple[FlowBinding, ...], owner: int | None, bids: frozenset[int]
+) -> Rules:
+    """Return the rules after a request of `owner` that carried `sent`."""
+    if not sent:
+        return rules
+    kept = [rule for rule in rules if rule.owner != owner and rule.owner in bids]
+    for flow_binding in sent:
+        # A node without IPv6 prefixes (RFC 5454) has no use for an IPv6 selector.
+        if flow_binding.selector.format is SelectorFormat.IPV4_BINARY:
+            _place(kept, _rule(flow_binding, owner))
+    return tuple(kept)
+
+
+def _rule(flow_binding: FlowBinding, owner: int | None) -> FlowRule:
+    dropping = flow_binding.action is FlowAction.DROP
+    return FlowRule(
+        action=flow_binding.action,
+        bids=() if dropping else flow_binding.bids,
+        selector=flow_binding.selector.canonical(),
+        owner=owner,
+    )
+
+
+def _place(rules: list[FlowRule], rule: FlowRule) -> None:
+    for index, known in enumerate(rules):
+        if known.selector == rule.selector and known.action is rule.action:
+            rules[index] = rule
+            return
+    rules.append(rule)

@@ -1,0 +1,54 @@
+"""From a node's record to what the data plane forwards by."""
+
+from flowbind.model.binding import Binding, NodeRecord
+from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
+from flowbind.model.flow import FlowRule
+from flowbind.model.tunnel import PLAIN_BID, NodeForwarding, Path
+from flowbind.wire.iana import FlowAction
+
+
+def project(
+    config: HomeAgentConfig, entry: MobileNodeEntry, record: NodeRecord
+) -> NodeForwarding | None:
+    """Return what to forward for a node, None when it has no binding left."""
+    if not record.bindings:
+        return None
+    weights = dict(entry.label_weights)
+    return NodeForwarding(
+        home_address=record.home_address,
+        paths=tuple(_path(config, weights, binding) for binding in record.bindings),
+        rules=record.rules or _static_rules(config, record),
+    )
+
+
+def _path(config: HomeAgentConfig, weights: dict[int, int], binding: Binding) -> Path:
+    return Path(
+        bid=PLAIN_BID if binding.bid is None else binding.bid,
+        local=config.address,
+        remote=binding.care_of_address,
+        encapsulation=binding.encapsulation,
+        label=binding.label,
+        weight=weights.get(binding.label, 1),
+    )
+
+
+def _static_rules(config: HomeAgentConfig, record: NodeRecord) -> tuple[FlowRule, ...]:
+    """The pre-configured policy of a node that has sent none (RFC 7629 section 6)."""
+    bid_of = {each.label: each.bid for each in record.bindings if each.bid is not None}
+    rules: list[FlowRule] = []
+    for flow in config.static_flows:
+        bids = tuple(bid_of[label] for label in flow.labels if label in bid_of)
+        if bids or flow.action is FlowAction.DROP:
+            rules += [FlowRule(flow.action, bids, each, None, flow.name) for each in flow.selectors]
+    return tuple(rules)
+
+
+def forwards_alike(before: NodeRecord, after: NodeRecord) -> bool:
+    """Tell whether two records of a node come to the same forwarding."""
+    return before.rules == after.rules and _forwarding_part(before) == _forwarding_part(after)
+
+
+def _forwarding_part(record: NodeRecord) -> list[tuple[object, ...]]:
+    return [
+        (each.bid, each.care_of_address, each.encapsulation, each.label) for each in record.bindings
+    ]

@@ -1,0 +1,45 @@
+"""Registration Replies of a home agent (RFC 5944 3.8.3)."""
+
+from flowbind.auth.association import SecurityAssociation
+from flowbind.auth.authenticator import protect
+from flowbind.auth.replay import mismatch_identification
+from flowbind.effects import SendDatagram
+from flowbind.events import Received
+from flowbind.model.config import HomeAgentConfig
+from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, ReplyCode
+from flowbind.wire.message import all_of
+from flowbind.wire.nai import NetworkAccessIdentifier
+from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+
+
+def reply_to(
+    event: Received,
+    request: RegistrationRequest,
+    config: HomeAgentConfig,
+    association: SecurityAssociation,
+    code: ReplyCode,
+    now: float,
+    lifetime_s: int = 0,
+) -> SendDatagram:
+    """Build the reply: addresses and ports swapped, the NAI echoed, authenticated.
+
+    Code 133 carries our clock in the high half of the Identification (5.7.1).
+    """
+    identification = request.identification
+    if code is ReplyCode.IDENTIFICATION_MISMATCH:
+        identification = mismatch_identification(identification, now)
+    reply = RegistrationReply(
+        code=code,
+        lifetime_s=lifetime_s,
+        home_address=request.home_address,
+        home_agent=config.address,
+        identification=identification,
+        extensions=all_of(request, NetworkAccessIdentifier),
+    )
+    return SendDatagram(
+        payload=protect(reply, ExtensionType.MOBILE_HOME_AUTHENTICATION, association),
+        source=config.address,
+        source_port=MOBILE_IP_PORT,
+        destination=event.source,
+        destination_port=event.source_port,
+    )

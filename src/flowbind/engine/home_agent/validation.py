@@ -1,0 +1,97 @@
+"""Whether a request is to be answered at all, and with what (RFC 5944 3.8.2.1, RFC 7629 5.2).
+
+The order of the checks is the order of section 3.8.2.1, because the reply code that a mobile node
+sees, or the silence that it hears, depends on it.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from flowbind.auth.association import SecurityAssociation
+from flowbind.auth.authenticator import AuthenticationError, verify
+from flowbind.auth.replay import ReplayError, check_timestamp
+from flowbind.engine.refusal import Refused
+from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
+from flowbind.wire.extension import Extension, MalformedExtension
+from flowbind.wire.flow_binding import FlowBinding
+from flowbind.wire.iana import ExtensionType, ReplyCode
+from flowbind.wire.message import all_of, split_at_authentication
+from flowbind.wire.multipath import Multipath
+from flowbind.wire.registration import RegistrationRequest
+
+KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
+
+Rfc7629 = Multipath | FlowBinding
+
+
+class Request(Struct, frozen=True):
+    """A request whose form is sound: its extensions of RFC 7629, all authenticated."""
+
+    message: RegistrationRequest
+    multipath: Multipath | None
+    flow_bindings: tuple[FlowBinding, ...]
+
+
+def check_association(message: RegistrationRequest, entry: MobileNodeEntry | None) -> None:
+    """3.8.2.1 a: without a security association for this SPI there is only silence."""
+    _before, authentication, _after = split_at_authentication(message, KIND)
+    if entry is None:
+        raise Refused("no-security-association")
+    if authentication is None:
+        raise Refused("no-authentication-extension")
+    if authentication.spi != entry.association.spi:
+        raise Refused("no-security-association")
+
+
+def check_authenticator(payload: bytes, association: SecurityAssociation) -> None:
+    """3.8.2.1 a: a wrong authenticator is answered with 131."""
+    try:
+        verify(payload, KIND, association)
+    except AuthenticationError as error:
+        code = ReplyCode.MOBILE_NODE_FAILED_AUTHENTICATION
+        raise Refused(error.reason, code) from error
+
+
+def check_identification(
+    message: RegistrationRequest, association: SecurityAssociation, last: int | None, now: float
+) -> None:
+    """3.8.2.1 b and 5.7.1: a timestamp of now, later than any accepted before, or 133."""
+    try:
+        check_timestamp(message.identification, last, now, association.timestamp_tolerance_s)
+    except ReplayError as error:
+        raise Refused(error.reason, ReplyCode.IDENTIFICATION_MISMATCH) from error
+
+
+def check_form(
+    message: RegistrationRequest, config: HomeAgentConfig, entry: MobileNodeEntry
+) -> Request:
+    """3.8.2.1 f and g, then the syntax rules and the authorisation of RFC 7629."""
+    if message.home_agent != config.address:
+        raise Refused("home-agent-unknown", ReplyCode.UNKNOWN_HOME_AGENT_ADDRESS)
+    before, _authentication, after = split_at_authentication(message, KIND)
+    if any(_is_rfc7629(each) for each in after):
+        # Nothing vouches for it: a foreign agent, or somebody on the way, may have added it.
+        raise Refused("multipath-unauthenticated", ReplyCode.POORLY_FORMED_REQUEST)
+    for extension in before:
+        if isinstance(extension, MalformedExtension):
+            raise Refused(extension.reason, extension.code)
+    multipath = _multipath(message)
+    if multipath is not None and not entry.multipath:
+        raise Refused("multipath-not-allowed", ReplyCode.MULTIPATH_NOT_ALLOWED)
+    return Request(message, multipath, all_of(message, FlowBinding))
+
+
+def _is_rfc7629(extension: Extension) -> bool:
+    if isinstance(extension, MalformedExtension):
+        return extension.type == ExtensionType.MULTIPATH
+    return isinstance(extension, Rfc7629)
+
+
+def _multipath(message: RegistrationRequest) -> Multipath | None:
+    found = all_of(message, Multipath)
+    if len(found) > 1:
+        raise Refused("multipath-repeated", ReplyCode.POORLY_FORMED_REQUEST)
+    if found and found[0].bulk and found[0].overwrite:
+        raise Refused("multipath-bulk-and-overwrite", ReplyCode.POORLY_FORMED_REQUEST)
+    return found[0] if found else None
