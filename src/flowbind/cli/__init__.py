@@ -1,0 +1,1 @@
+"""`flowbind ...`: what an operator types and sees."""

@@ -1,0 +1,56 @@
+# flowbind. `make demo` shows it at work, `make test` runs every test; both install what is missing.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+UV = $$(command -v uv || echo build/uv/bin/uv)
+BIN := .venv/bin
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Debian's clang packages may bring clang-14 and no clang; the newest will do.
+CLANG ?= $(or $(shell command -v clang),$(shell compgen -c clang- | grep -xE 'clang-[0-9]+' | sort -Vu | tail -n 1),clang)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: ready ## RFC 7629's own scenario on real packets (root); DEMO="--html demo.html" adds a page
+	@$(ROOT) $(BIN)/flowbind lab demo $(DEMO)
+
+test: ready ## every test; those that need root only as root; TEST="-k name" selects
+	@if [ "$$(id -u)" = 0 ]; then $(BIN)/pytest $(TEST); \
+	else echo "test: not root, so the tests marked root are left out"; \
+	$(BIN)/pytest -m "not root" $(TEST); fi
+
+check: static ## format, lint, types, layers, and the tests that need no root
+	@$(BIN)/pytest -q -m "not root"
+
+static: ready
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+bpf: ## the BPF objects
+	@$(MAKE) -C bpf CLANG="$(CLANG)"
+
+bench: ready ## what the tunnels and the daemons cost (root); BENCH="--json FILE" keeps the figures
+	@$(ROOT) $(BIN)/python bench/run.py $(BENCH)
+
+clean: ## remove what was built; the lab first, if it is up
+	@if [ -x $(BIN)/flowbind ] && compgen -G '/run/netns/fb-*' >/dev/null; then \
+	$(ROOT) $(BIN)/flowbind lab down; fi
+	@$(MAKE) -C bpf clean
+	@rm -rf build dist .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+	.import_linter_cache demo.html
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+ready: installed
+	@$(UV) sync --locked -q
+	@$(MAKE) -s bpf
+
+installed:
+	@tools/install
+
+.PHONY: help demo test check static bpf bench clean ready installed

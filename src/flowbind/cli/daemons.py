@@ -1,0 +1,50 @@
+"""The commands that become a daemon's process: run, cleanup, check.
+
+This process is replaced, so that signals, exit status and standard error are the daemon's own.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+ConfigurationOption = Annotated[
+    Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration (TOML).")
+]
+
+
+def home_agent_run(config: ConfigurationOption) -> None:
+    """Run the home agent in the foreground. It ends at SIGTERM; what it forwards goes on."""
+    _become("home-agent", "-c", str(config))
+
+
+def home_agent_cleanup(config: ConfigurationOption) -> None:
+    """Remove what the home agent left in the kernel: device, programs, maps, routes."""
+    _become("cleanup", "-c", str(config))
+
+
+def mobile_node_run(config: ConfigurationOption) -> None:
+    """Run the mobile node in the foreground. It ends at SIGTERM; what it forwards goes on."""
+    _become("mobile-node", "-c", str(config))
+
+
+def mobile_node_cleanup(config: ConfigurationOption) -> None:
+    """Remove what the mobile node left in the kernel: device, programs, maps, routes."""
+    _become("cleanup", "-c", str(config))
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="Configuration of any role.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Read a configuration and print what a daemon would do with it, or what is wrong with it."""
+    _become("check", str(file), *(["--json"] if json else []))
+
+
+def _become(*arguments: str) -> NoReturn:
+    sys.stdout.flush()
+    # -P: the directory the operator stands in is no place to import from, least of all as root.
+    command = [sys.executable, "-P", "-m", "flowbind.daemon", *arguments]
+    os.execv(sys.executable, command)  # noqa: S606 -- no shell is the point

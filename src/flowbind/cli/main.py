@@ -1,0 +1,73 @@
+"""`flowbind`: the command line, put together.
+
+Exit status 0 means done, 1 failed, 2 used wrongly. An error is one line on standard error.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from flowbind.cli import daemons, operator
+from flowbind.cli.key import key_app
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Mobile IPv4 with flow bindings: one address over several networks at once.",
+)
+home_agent_app = typer.Typer(no_args_is_help=True, help="The home agent on this host.")
+mobile_node_app = typer.Typer(no_args_is_help=True, help="The mobile node on this host.")
+
+home_agent_app.command("run")(daemons.home_agent_run)
+home_agent_app.command("cleanup")(daemons.home_agent_cleanup)
+mobile_node_app.command("run")(daemons.mobile_node_run)
+mobile_node_app.command("cleanup")(daemons.mobile_node_cleanup)
+mobile_node_app.command("register")(operator.register)
+mobile_node_app.command("deregister")(operator.deregister)
+
+app.add_typer(home_agent_app, name="home-agent")
+app.add_typer(mobile_node_app, name="mobile-node")
+app.command("check")(daemons.check)
+app.command("status")(operator.status)
+app.command("bindings")(operator.bindings)
+app.command("paths")(operator.paths)
+app.command("flows")(operator.flows)
+app.add_typer(operator.policy_app, name="policy")
+app.command("explain")(operator.explain)
+app.add_typer(key_app, name="key")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"flowbind {version('flowbind')}")
+        raise typer.Exit
+
+
+@app.callback()
+def flowbind(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Mobile IPv4 with flow bindings: one address over several networks at once."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its status."""
+    try:
+        status = app(arguments, prog_name="flowbind", standalone_mode=False)
+    except typer.TyperException as error:
+        message = error.format_message().strip()
+        if message:
+            typer.echo(f"flowbind: {message}", err=True)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,222 @@
+"""The commands that ask a running daemon: one request over its control socket, one answer shown.
+
+Without `--socket` the daemon of this host is found by its default socket. A host that runs both
+roles has two; then there is no right guess, and the operator must say which.
+"""
+
+import time
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from flowbind.cli import views
+from flowbind.control.client import ControlError, ask
+from flowbind.control.messages import (
+    BindingsRequest,
+    DeregisterRequest,
+    ExplainRequest,
+    Failed,
+    FlowsRequest,
+    PathsRequest,
+    PolicyRequest,
+    PolicySetRequest,
+    RegisterRequest,
+    Request,
+    Response,
+    StatusRequest,
+)
+from flowbind.model.encoding import to_json
+
+RUN_DIRECTORY: Final = Path("/run/flowbind")
+_REFRESH_S: Final = 1.0
+_POLICY_TABLES: Final = frozenset({"flow", "interface", "mobile-node"})
+
+SocketOption = Annotated[
+    Path | None,
+    typer.Option("--socket", metavar="PATH", help="Control socket of the daemon to ask."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as one line of JSON.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Ask again every second.")]
+InterfaceOption = Annotated[
+    str | None, typer.Option("--interface", metavar="NAME", help="This interface alone.")
+]
+
+
+class Failure(typer.TyperException):
+    """The request could not be carried out: one line for the operator, exit status 1."""
+
+
+class Misuse(Failure):
+    """The command was given what it cannot work with: one line, exit status 2."""
+
+    exit_code = 2
+
+
+def status(
+    socket: SocketOption = None, json: JsonOption = False, watch: WatchOption = False
+) -> None:
+    """The daemon in one look, with everything that it counted."""
+    _show(StatusRequest(), socket, json=json, watch=watch)
+
+
+def bindings(
+    socket: SocketOption = None, json: JsonOption = False, watch: WatchOption = False
+) -> None:
+    """Every binding: home address, care-of address, BID, rest of its lifetime."""
+    _show(BindingsRequest(), socket, json=json, watch=watch)
+
+
+def paths(
+    socket: SocketOption = None, json: JsonOption = False, watch: WatchOption = False
+) -> None:
+    """Every tunnel: its ends, its state and, at a mobile node, its measurements."""
+    _show(PathsRequest(), socket, json=json, watch=watch)
+
+
+def flows(
+    socket: SocketOption = None, json: JsonOption = False, watch: WatchOption = False
+) -> None:
+    """The live flows, and the path that each of them takes."""
+    _show(FlowsRequest(), socket, json=json, watch=watch)
+
+
+def explain(
+    packet: Annotated[
+        str, typer.Argument(help='For instance "udp 203.0.113.9:5004 -> 10.9.0.5:40000".')
+    ],
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Which rule and which path a packet takes, and why."""
+    _show(ExplainRequest(packet), socket, json=json)
+
+
+policy_app = typer.Typer(
+    invoke_without_command=True, help="The flow rules in force, in order of precedence."
+)
+
+
+@policy_app.callback()
+def policy(
+    context: typer.Context,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+    watch: WatchOption = False,
+) -> None:
+    """The flow rules in force, in order of precedence."""
+    if context.invoked_subcommand is None:
+        _show(PolicyRequest(), socket, json=json, watch=watch)
+
+
+@policy_app.command("set")
+def policy_set(
+    file: Annotated[Path, typer.Argument(help="TOML file; its [[flow]] tables are taken.")],
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Replace the running flow policy; the mobile node registers it at once."""
+    request = PolicySetRequest(_read_flows(file), source=str(file))
+    _show(request, socket or RUN_DIRECTORY / "mobile-node.sock", json=json)
+
+
+def register(
+    interface: InterfaceOption = None, socket: SocketOption = None, json: JsonOption = False
+) -> None:
+    """Register one interface again now, or renew all of them in one request (B bit)."""
+    _show(RegisterRequest(interface), socket or RUN_DIRECTORY / "mobile-node.sock", json=json)
+
+
+def deregister(
+    interface: InterfaceOption = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All of them, in one request (B bit, lifetime 0).")
+    ] = False,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Deregister one interface, whose flows then move to the others, or all of them."""
+    if every == (interface is not None):
+        raise Misuse("give either --interface NAME or --all")
+    _show(DeregisterRequest(interface), socket or RUN_DIRECTORY / "mobile-node.sock", json=json)
+
+
+def _show(request: Request, socket: Path | None, *, json: bool, watch: bool = False) -> None:
+    path = socket or _only_socket()
+    console = Console()
+    if watch and console.is_terminal and not json:
+        _watch(console, path, request)
+        return
+    _write(_answer(path, request), json=json)
+    while watch:
+        time.sleep(_REFRESH_S)
+        if not json:
+            typer.echo()
+        _write(_answer(path, request), json=json)
+
+
+def _watch(console: Console, path: Path, request: Request) -> None:
+    first = views.rich_tables(views.view(_answer(path, request)))
+    with Live(first, console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(_REFRESH_S)
+            try:
+                live.update(views.rich_tables(views.view(_answer(path, request))), refresh=True)
+            except Failure as failure:
+                # A daemon that restarts is worth watching too.
+                live.update(Text(failure.message, style="red"), refresh=True)
+
+
+def _write(response: Response, *, json: bool) -> None:
+    if json:
+        typer.echo(to_json(response).decode())
+        return
+    console = Console()
+    tables = views.view(response)
+    if console.is_terminal:
+        console.print(views.rich_tables(tables))
+    else:
+        typer.echo(views.plain_lines(tables))
+
+
+def _answer(path: Path, request: Request) -> Response:
+    try:
+        response = ask(path, request)
+    except ControlError as error:
+        raise Failure(str(error)) from error
+    if isinstance(response, Failed):
+        raise Failure(response.error)
+    return response
+
+
+def _only_socket() -> Path:
+    candidates = [RUN_DIRECTORY / f"{role}.sock" for role in ("home-agent", "mobile-node")]
+    found = [path for path in candidates if path.exists()]
+    if not found:
+        raise Failure(f"no daemon runs here: there is neither {' nor '.join(map(str, candidates))}")
+    if len(found) > 1:
+        raise Misuse(f"two daemons run here: say --socket {' or '.join(map(str, found))}")
+    return found[0]
+
+
+def _read_flows(file: Path) -> tuple[dict[str, Any], ...]:
+    try:
+        tables = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise Misuse(f"{file}: {error.strerror}") from error
+    except ValueError as error:
+        raise Misuse(f"{file}: {error}") from error
+    strangers = sorted(tables.keys() - _POLICY_TABLES)
+    if strangers:
+        raise Misuse(f"{file}: {strangers[0]}: not part of a policy")
+    if "flow" not in tables:
+        # An empty file by mistake must not clear the policy.
+        raise Misuse(f"{file}: no [[flow]]; write `flow = []` to remove every rule")
+    found = tables["flow"]
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise Misuse(f"{file}: flow: must be an array of tables, [[flow]]")
+    return tuple(found)

@@ -1,0 +1,239 @@
+"""What a daemon answered, as tables for people.
+
+A terminal gets rich tables with colours. Anything else gets plain columns, one row a line and
+nothing cut off, so that grep and awk work. Programs should use `--json`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from msgspec import Struct
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flowbind.control.messages import (
+    BindingRow,
+    Bindings,
+    Done,
+    Explanation,
+    Failed,
+    FlowRow,
+    Flows,
+    PathRow,
+    Paths,
+    Policy,
+    PolicyRow,
+    Response,
+    Status,
+)
+
+_COLOURS: Final = {
+    "up": "green",
+    "forward": "green",
+    "yes": "green",
+    "registering": "yellow",
+    "deregistering": "yellow",
+    "no": "yellow",
+    "no-path": "yellow",
+    "no-node": "yellow",
+    "down": "red",
+    "dead": "red",
+    "drop": "red",
+}
+
+_KIBI: Final = 1024
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3600
+_DAY_S: Final = 86400
+
+
+class View(Struct, frozen=True):
+    """A table. `numbers` names the columns that line up on the right."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[str] = frozenset()
+    empty: str = ""
+    headed: bool = True
+
+
+def view(response: Response) -> tuple[View, ...]:
+    """Turn an answer into the tables that show it."""
+    match response:
+        case Status():
+            shown = _status(response)
+        case Bindings():
+            shown = (_bindings(response.bindings),)
+        case Paths():
+            shown = (_paths(response.paths),)
+        case Flows():
+            shown = (_flows(response.flows),)
+        case Policy():
+            shown = (_policy(response.rules),)
+        case Explanation():
+            shown = (_explanation(response),)
+        case Done():
+            shown = (_sentence(response.detail or "done"),)
+        case Failed():
+            shown = (_sentence(response.error),)
+    return shown
+
+
+def rich_tables(views: Iterable[View]) -> RenderableType:
+    """Draw for a terminal."""
+    return Group(*(_rich_table(each) for each in views))
+
+
+def plain_lines(views: Iterable[View]) -> str:
+    """Draw for a file or a pipe."""
+    return "\n\n".join(_plain_table(each) for each in views)
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as a person would: 4.2s, 12m05s, 3h07m, 2d04h."""
+    if seconds < _MINUTE_S:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S}m{whole % _MINUTE_S:02}s"
+    if whole < _DAY_S:
+        return f"{whole // _HOUR_S}h{whole % _HOUR_S // _MINUTE_S:02}m"
+    return f"{whole // _DAY_S}d{whole % _DAY_S // _HOUR_S:02}h"
+
+
+def volume(octets: int) -> str:
+    """Say a number of octets in binary units: 812 B, 4.0 KiB, 1.3 GiB."""
+    if octets < _KIBI:
+        return f"{octets} B"
+    amount = float(octets)
+    for unit in ("KiB", "MiB", "GiB"):
+        amount /= _KIBI
+        if amount < _KIBI:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / _KIBI:.1f} TiB"
+
+
+def _or_dash(value: object | None, text: Callable[[str], str] = str) -> str:
+    return "-" if value is None else text(str(value))
+
+
+def _status(status: Status) -> tuple[View, ...]:
+    facts = (
+        ("role", status.role),
+        ("version", status.version),
+        ("pid", str(status.pid)),
+        ("uptime", duration(status.uptime_s)),
+        ("home agent", status.home_agent),
+        ("home address", _or_dash(status.home_address)),
+        ("mobile nodes", str(status.mobile_nodes)),
+        ("bindings", str(status.bindings)),
+        ("multipath", status.multipath),
+    )
+    counted = tuple((name, str(count)) for name, count in sorted(status.counters.items()) if count)
+    return (
+        View(("", ""), facts, headed=False),
+        View(("counter", "count"), counted, frozenset({"count"}), "nothing counted yet"),
+    )
+
+
+def _bindings(rows: tuple[BindingRow, ...]) -> View:
+    return View(
+        ("home address", "BID", "care-of address", "interface", "access", "label", "tunnel",
+         "lifetime", "remaining"),
+        tuple(
+            (row.home_address, _or_dash(row.bid), row.care_of_address, _or_dash(row.interface),
+             row.access, str(row.label), row.encapsulation, duration(row.lifetime_s),
+             duration(row.remaining_s))
+            for row in rows
+        ),
+        frozenset({"BID", "label", "lifetime", "remaining"}),
+        "no bindings",
+    )  # fmt: skip
+
+
+def _paths(rows: tuple[PathRow, ...]) -> View:
+    return View(
+        ("home address", "BID", "interface", "state", "local", "remote", "tunnel", "weight",
+         "RTT", "loss"),
+        tuple(
+            (row.home_address, _or_dash(row.bid), _or_dash(row.interface), row.state, row.local,
+             row.remote, row.encapsulation, str(row.weight),
+             "-" if row.rtt_ms is None else f"{row.rtt_ms:.1f} ms",
+             "-" if row.loss is None else f"{row.loss:.0%}")
+            for row in rows
+        ),
+        frozenset({"BID", "weight", "RTT", "loss"}),
+        "no paths",
+    )  # fmt: skip
+
+
+def _flows(rows: tuple[FlowRow, ...]) -> View:
+    return View(
+        ("protocol", "remote", "local", "verdict", "BID", "rule", "packets", "volume", "idle"),
+        tuple(
+            (row.protocol, row.remote, row.local, row.verdict, _or_dash(row.bid),
+             _or_dash(row.rule), str(row.packets), volume(row.octets), duration(row.idle_s))
+            for row in rows
+        ),
+        frozenset({"BID", "packets", "volume", "idle"}),
+        "no live flows",
+    )  # fmt: skip
+
+
+def _policy(rows: tuple[PolicyRow, ...]) -> View:
+    return View(
+        ("home address", "#", "name", "match", "action", "BIDs", "active"),
+        tuple(
+            (row.home_address, str(row.position), row.name or "-", row.match, row.action,
+             " ".join(str(bid) for bid in row.bids) or "-", "yes" if row.active else "no")
+            for row in rows
+        ),
+        frozenset({"#"}),
+        "no rules: every flow is spread over the paths by weight",
+    )  # fmt: skip
+
+
+def _explanation(explanation: Explanation) -> View:
+    rows = (
+        ("packet", explanation.packet),
+        ("verdict", explanation.verdict),
+        ("BID", _or_dash(explanation.bid)),
+        ("interface", _or_dash(explanation.interface)),
+        ("rule", _or_dash(explanation.rule)),
+        ("why", explanation.why),
+    )
+    return View(("", ""), rows, headed=False)
+
+
+def _sentence(text: str) -> View:
+    return View(("",), ((text,),), headed=False)
+
+
+def _rich_table(this: View) -> RenderableType:
+    if not this.rows:
+        return Text(this.empty, style="dim")
+    table = Table(box=None, show_header=this.headed, header_style="bold", pad_edge=False)
+    for column in this.columns:
+        table.add_column(
+            column, justify="right" if column in this.numbers else "left", overflow="fold"
+        )
+    for row in this.rows:
+        first = Text(row[0], style="" if this.headed else "dim")
+        table.add_row(first, *(Text(cell, style=_COLOURS.get(cell, "")) for cell in row[1:]))
+    return table
+
+
+def _plain_table(this: View) -> str:
+    if not this.rows:
+        return this.empty
+    rows = (this.columns, *this.rows) if this.headed else this.rows
+    widths = [max(len(row[at]) for row in rows) for at in range(len(this.columns))]
+    aligned = (
+        (
+            cell.rjust(width) if column in this.numbers else cell.ljust(width)
+            for column, cell, width in zip(this.columns, row, widths, strict=True)
+        )
+        for row in rows
+    )
+    return "\n".join("  ".join(cells).rstrip() for cells in aligned)
