@@ -7,6 +7,7 @@ must see no malformed packet and the same fields as we do.
 
 import struct
 import xml.etree.ElementTree as ET
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from msgspec import Struct
@@ -37,11 +38,17 @@ class Signal(Struct, frozen=True):
     message: Message | None
     refusal: str = ""
 
+    @property
+    def source(self) -> str:
+        """The address that it was sent from."""
+        return str(IPv4Address(self.packet[12:16]))
+
 
 class Exchange(Struct, frozen=True):
-    """A Registration Request and the reply to it, if there was one."""
+    """A Registration Request, the address it came from, and the reply, if there was one."""
 
     at: float
+    source: str
     request: RegistrationRequest
     reply: RegistrationReply | None
 
@@ -79,7 +86,12 @@ class SignallingTail:
             if isinstance(each.message, RegistrationReply)
         }
         return [
-            Exchange(each.at, each.message, replies.get(each.message.identification & _LOW_32_BITS))
+            Exchange(
+                each.at,
+                each.source,
+                each.message,
+                replies.get(each.message.identification & _LOW_32_BITS),
+            )
             for each in self.signals
             if isinstance(each.message, RegistrationRequest) and each.at >= since
         ]
