@@ -200,15 +200,15 @@ class Agent:
             raise LabError(f"{self.role.name} answered {type(response).__name__}")
         return response
 
-    def bids(self) -> frozenset[int]:
+    def bids(self) -> set[int]:
         """Return the BIDs of its bindings; 0 stands for the plain one without a BID."""
         bindings = self.ask(BindingsRequest(), Bindings).bindings
-        return frozenset(binding.bid or 0 for binding in bindings)
+        return {binding.bid or 0 for binding in bindings}
 
-    def paths_up(self) -> frozenset[int]:
+    def paths_up(self) -> set[int]:
         """Return the BIDs of the tunnels that it calls up."""
         paths = self.ask(PathsRequest(), Paths).paths
-        return frozenset(path.bid or 0 for path in paths if path.state == "up")
+        return {path.bid or 0 for path in paths if path.state == "up"}
 
     def map_entries(self) -> dict[str, int]:
         """Count what is left in the pinned maps that describe tunnels and policy, by bpftool."""

@@ -14,7 +14,7 @@ _GOOD, _BAD = "[green]ok[/]", "[bold red]FAILED[/]"
 
 
 class Progress:
-    """Tells the story as it goes on. On a terminal the line at work moves, elsewhere all is plain."""
+    """Tells the story as it goes on. On a terminal the last line moves."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -51,7 +51,9 @@ class Progress:
 
 def print_table(console: Console, result: StoryResult) -> None:
     """Print the story phase by phase."""
-    table = Table(title="Packets seen in the access routers, by inner 5-tuple", title_justify="left")
+    table = Table(
+        title="Packets seen in the access routers, by inner 5-tuple", title_justify="left"
+    )
     table.add_column("flow")
     table.add_column("expected")
     for access in topology.ACCESSES:
@@ -75,7 +77,14 @@ def _cells(flow: FlowResult) -> list[str]:
         for access in topology.ACCESSES
     ]
     verdict = "[red]x[/]" if flow.failures else ""
-    return [f"   {escape(flow.name)}", flow.expected, *seen, str(flow.sent), str(flow.lost), verdict]
+    return [
+        f"   {escape(flow.name)}",
+        flow.expected,
+        *seen,
+        str(flow.sent),
+        str(flow.lost),
+        verdict,
+    ]
 
 
 def print_verdict(console: Console, result: StoryResult, took_s: float) -> None:

@@ -1,0 +1,55 @@
+"""The topology drawn as SVG, after figure 1 of RFC 7629."""
+
+from collections.abc import Iterator
+
+from flowbind.lab import topology
+
+_WIDTH, _HEIGHT = 860, 300
+_ROWS = (62, 150, 238)
+_MIDDLE = 150
+
+
+def figure() -> str:
+    """Draw the network of the lab."""
+    parts = [
+        f'<svg class="figure" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',
+        "<title>Topology: a mobile node with three access networks and its home agent</title>",
+        *_wires(),
+        *_box(16, "mobile node", topology.HOME_ADDRESS, "home address"),
+        *_box(496, "internet", "router", ""),
+        *_box(616, "home agent", topology.HOME_AGENT, f"home {topology.HOME_NETWORK}"),
+        *_box(746, "correspondent", topology.CORRESPONDENT, ""),
+    ]
+    for access, y in zip(topology.ACCESSES, _ROWS, strict=True):
+        parts += _cloud(access, y)
+    return "\n".join([*parts, "</svg>"])
+
+
+def _box(x: int, name: str, first: str, second: str) -> Iterator[str]:
+    width = 100
+    middle = x + width / 2
+    yield f'<rect class="box" x="{x}" y="{_MIDDLE - 34}" width="{width}" height="68" rx="8"/>'
+    yield f'<text class="name" x="{middle:g}" y="{_MIDDLE - 8}">{name}</text>'
+    yield f'<text class="small" x="{middle:g}" y="{_MIDDLE + 9}">{first}</text>'
+    yield f'<text class="small" x="{middle:g}" y="{_MIDDLE + 23}">{second}</text>'
+
+
+def _cloud(access: topology.Access, y: int) -> Iterator[str]:
+    yield f'<ellipse class="cloud {access.name}" cx="320" cy="{y}" rx="82" ry="34"/>'
+    yield f'<text class="name {access.name}" x="320" y="{y - 2}">{access.title}</text>'
+    rate = f"{access.rate_mbit} Mbit/s, weight {access.weight}"
+    yield f'<text class="small" x="320" y="{y + 14}">{rate}</text>'
+    yield (
+        f'<text class="small start" x="138" y="{y - 18 if y != _MIDDLE else y - 8}">'
+        f"{access.interface} {access.care_of_address}</text>"
+    )
+
+
+def _wires() -> Iterator[str]:
+    for access, y in zip(topology.ACCESSES, _ROWS, strict=True):
+        there, back = f"C150 {_MIDDLE} 150 {y} 238 {y}", f"C480 {y} 470 {_MIDDLE} 496 {_MIDDLE}"
+        path = f"M116 {_MIDDLE}{there}H402{back}"
+        tunnel = f"{path}H616"
+        yield f'<path class="tunnel {access.name}" d="{tunnel}"/>'
+        yield f'<path class="wire" d="{path}"/>'
+    yield f'<path class="wire" d="M596 {_MIDDLE}H616M716 {_MIDDLE}H746"/>'
