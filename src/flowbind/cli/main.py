@@ -6,7 +6,7 @@ Exit status 0 means done, 1 failed, 2 used wrongly. An error is one line on stan
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -29,16 +29,20 @@ mobile_node_app.command("cleanup")(daemons.mobile_node_cleanup)
 mobile_node_app.command("register")(operator.register)
 mobile_node_app.command("deregister")(operator.deregister)
 
-app.add_typer(home_agent_app, name="home-agent")
-app.add_typer(mobile_node_app, name="mobile-node")
-app.command("check")(daemons.check)
-app.command("status")(operator.status)
-app.command("bindings")(operator.bindings)
-app.command("paths")(operator.paths)
-app.command("flows")(operator.flows)
-app.add_typer(operator.policy_app, name="policy")
-app.command("explain")(operator.explain)
-app.add_typer(key_app, name="key")
+_DAEMONS: Final = "Run a daemon"
+_QUESTIONS: Final = "Ask a running daemon"
+_TOOLS: Final = "Tools"
+
+app.add_typer(home_agent_app, name="home-agent", rich_help_panel=_DAEMONS)
+app.add_typer(mobile_node_app, name="mobile-node", rich_help_panel=_DAEMONS)
+app.command("check", rich_help_panel=_DAEMONS)(daemons.check)
+app.command("status", rich_help_panel=_QUESTIONS)(operator.status)
+app.command("bindings", rich_help_panel=_QUESTIONS)(operator.bindings)
+app.command("paths", rich_help_panel=_QUESTIONS)(operator.paths)
+app.command("flows", rich_help_panel=_QUESTIONS)(operator.flows)
+app.add_typer(operator.policy_app, name="policy", rich_help_panel=_QUESTIONS)
+app.command("explain", rich_help_panel=_QUESTIONS)(operator.explain)
+app.add_typer(key_app, name="key", rich_help_panel=_TOOLS)
 
 
 def _print_version(wanted: bool) -> None:

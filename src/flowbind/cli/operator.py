@@ -6,9 +6,11 @@ roles has two; then there is no right guess, and the operator must say which.
 
 import time
 import tomllib
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -111,6 +113,8 @@ def policy(
     """The flow rules in force, in order of precedence."""
     if context.invoked_subcommand is None:
         _show(PolicyRequest(), socket, json=json, watch=watch)
+    elif socket or json or watch:
+        raise Misuse(f"options belong behind the command: policy {context.invoked_subcommand} ...")
 
 
 @policy_app.command("set")
@@ -147,28 +151,38 @@ def deregister(
 
 def _show(request: Request, socket: Path | None, *, json: bool, watch: bool = False) -> None:
     path = socket or _only_socket()
-    console = Console()
-    if watch and console.is_terminal and not json:
-        _watch(console, path, request)
-        return
-    _write(_answer(path, request), json=json)
-    while watch:
-        time.sleep(_REFRESH_S)
-        if not json:
-            typer.echo()
+    if not watch:
         _write(_answer(path, request), json=json)
+        return
+    console = Console()
+    with suppress(KeyboardInterrupt):
+        if console.is_terminal and not json:
+            _watch(console, path, request)
+        else:
+            _follow(path, request, json=json)
 
 
-def _watch(console: Console, path: Path, request: Request) -> None:
+def _watch(console: Console, path: Path, request: Request) -> NoReturn:
+    """Keep one screen up to date. A daemon that restarts is worth watching too."""
     first = views.rich_tables(views.view(_answer(path, request)))
     with Live(first, console=console, screen=True, auto_refresh=False) as live:
+        live.refresh()
         while True:
             time.sleep(_REFRESH_S)
             try:
-                live.update(views.rich_tables(views.view(_answer(path, request))), refresh=True)
+                shown = views.rich_tables(views.view(_answer(path, request)))
             except Failure as failure:
-                # A daemon that restarts is worth watching too.
-                live.update(Text(failure.message, style="red"), refresh=True)
+                shown = Text(failure.message, style="red")
+            live.update(shown, refresh=True)
+
+
+def _follow(path: Path, request: Request, *, json: bool) -> NoReturn:
+    """Write one answer after the other; the first that does not come ends it."""
+    while True:
+        _write(_answer(path, request), json=json)
+        time.sleep(_REFRESH_S)
+        if not json:
+            typer.echo()
 
 
 def _write(response: Response, *, json: bool) -> None:
@@ -216,7 +230,7 @@ def _read_flows(file: Path) -> tuple[dict[str, Any], ...]:
     if "flow" not in tables:
         # An empty file by mistake must not clear the policy.
         raise Misuse(f"{file}: no [[flow]]; write `flow = []` to remove every rule")
-    found = tables["flow"]
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise Misuse(f"{file}: flow: must be an array of tables, [[flow]]")
-    return tuple(found)
+    try:
+        return msgspec.convert(tables["flow"], tuple[dict[str, Any], ...])
+    except msgspec.ValidationError as error:
+        raise Misuse(f"{file}: flow: must be an array of tables, [[flow]]") from error

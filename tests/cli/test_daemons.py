@@ -1,0 +1,45 @@
+import os
+import sys
+
+import pytest
+
+
+class Replaced(BaseException):
+    """The process would be another one now."""
+
+
+@pytest.fixture
+def become(monkeypatch, flowbind):
+    """Run a command that replaces the process; return the daemon's arguments."""
+
+    def run(*arguments):
+        commands = []
+
+        def execv(path, command):
+            commands.append((path, command))
+            raise Replaced
+
+        monkeypatch.setattr(os, "execv", execv)
+        with pytest.raises(Replaced):
+            flowbind(*arguments)
+        ((path, command),) = commands
+        assert path == sys.executable
+        assert command[:4] == [sys.executable, "-P", "-m", "flowbind.daemon"]
+        return command[4:]
+
+    return run
+
+
+@pytest.mark.parametrize("role", ["home-agent", "mobile-node"])
+def test_run_becomes_the_daemon_of_the_role(become, role):
+    assert become(role, "run", "-c", "a.toml") == [role, "-c", "a.toml"]
+
+
+@pytest.mark.parametrize("role", ["home-agent", "mobile-node"])
+def test_cleanup_becomes_the_daemon_s_own(become, role):
+    assert become(role, "cleanup", "--config", "a.toml") == [role, "cleanup", "-c", "a.toml"]
+
+
+def test_check_hands_its_file_on(become):
+    assert become("check", "a.toml") == ["check", "a.toml"]
+    assert become("check", "a.toml", "--json") == ["check", "a.toml", "--json"]
