@@ -1,0 +1,84 @@
+"""Registration Requests out (RFC 5944 3.6.1, RFC 7629 5.1), Registration Replies in (3.6.2)."""
+
+from flowbind.auth.authenticator import AuthenticationError, protect, verify
+from flowbind.effects import SendDatagram
+from flowbind.engine.mobile_node.state import Interface
+from flowbind.engine.refusal import Refused
+from flowbind.events import Received
+from flowbind.model.binding import Encapsulation
+from flowbind.model.config import MobileNodeConfig
+from flowbind.wire.errors import WireError
+from flowbind.wire.extension import Extension
+from flowbind.wire.flow_binding import FlowBinding
+from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MultipathFlag, RequestFlag
+from flowbind.wire.message import decode
+from flowbind.wire.multipath import Multipath
+from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+
+
+def multipath_of(interface: Interface, flags: MultipathFlag) -> Multipath:
+    """The Multipath extension that registers an interface."""
+    config = interface.config
+    return Multipath(config.access_technology, config.label, config.bid, flags)
+
+
+def request(
+    config: MobileNodeConfig,
+    via: Interface,
+    subject: Interface,
+    identification: int,
+    lifetime_s: int,
+    multipath: Multipath | None,
+    policy: tuple[FlowBinding, ...] = (),
+) -> SendDatagram:
+    """Build a request about `subject`, sent through `via`.
+
+    D: we decapsulate ourselves. T: our packets come back through the tunnel. The care-of address is
+    that of the subject even when another interface has to speak for it.
+    """
+    care_of_address = via.address
+    if subject is not via and subject.binding is not None:
+        care_of_address = subject.binding.care_of_address
+    assert care_of_address is not None  # noqa: S101 -- nothing is sent through a link without one
+    assert via.address is not None  # noqa: S101
+    flags = RequestFlag.DECAPSULATION_BY_MOBILE_NODE | RequestFlag.REVERSE_TUNNELING
+    if subject.config.encapsulation is Encapsulation.GRE:
+        flags |= RequestFlag.GRE_ENCAPSULATION
+    extensions: tuple[Extension, ...] = (multipath, *policy) if multipath else ()
+    message = RegistrationRequest(
+        flags=flags,
+        lifetime_s=lifetime_s,
+        home_address=config.home_address,
+        home_agent=config.home_agent,
+        care_of_address=care_of_address,
+        identification=identification,
+        extensions=extensions,
+    )
+    return SendDatagram(
+        payload=protect(message, ExtensionType.MOBILE_HOME_AUTHENTICATION, config.association),
+        source=via.address,
+        source_port=0,
+        destination=config.home_agent,
+        destination_port=MOBILE_IP_PORT,
+        interface=via.name,
+    )
+
+
+def reply_of(config: MobileNodeConfig, event: Received) -> RegistrationReply:
+    """Decode and authenticate a reply (3.6.2.1). Raises Refused: all of it is silent.
+
+    Without a foreign agent in between, every reply comes from the home agent and must prove it.
+    """
+    try:
+        message = decode(event.payload)
+    except WireError as error:
+        raise Refused(error.reason) from error
+    if not isinstance(message, RegistrationReply):
+        raise Refused("not-a-reply")
+    if message.home_address != config.home_address:
+        raise Refused("home-address-unknown")
+    try:
+        verify(event.payload, ExtensionType.MOBILE_HOME_AUTHENTICATION, config.association)
+    except AuthenticationError as error:
+        raise Refused(error.reason) from error
+    return message
