@@ -49,6 +49,7 @@ def make_story():
         bins = round((len(PHASES) * PHASE_S + 0.4) / BIN_S)
         wave = [round(150 * (1 + 0.2 * math.sin(i / 9))) for i in range(bins)]
         half = bins // 2
+        later = [round(each / 6) if i > bins // 4 else 0 for i, each in enumerate(wave)]
         series = tuple(
             Series(
                 flow,
@@ -56,7 +57,7 @@ def make_story():
                 {
                     "wlan": [*wave[:half], *([0] * (bins - half))],
                     "lte": [*([0] * half), *wave[half:]],
-                    "cdma": [round(each / 6) if i > bins // 4 else 0 for i, each in enumerate(wave)],
+                    "cdma": later,
                 },
             )
             for flow, title in TITLES.items()

@@ -52,7 +52,7 @@ svg { display: block; width: 100%; height: auto; }
 svg text { font: 10.5px system-ui, "Segoe UI", Arial, sans-serif; fill: var(--soft); }
 svg .plot-title { font-size: 12px; font-weight: 600; fill: var(--ink); }
 svg .name { font-size: 13px; font-weight: 600; fill: var(--ink); text-anchor: middle; }
-svg .small { font-size: 11px; text-anchor: middle; } svg .small.start { text-anchor: start; }
+svg .small { font-size: 11px; text-anchor: middle; } svg .small.end { text-anchor: end; }
 svg .tick { font-variant-numeric: tabular-nums; }
 svg .axis { stroke: var(--soft); } svg .grid { stroke: var(--rule); }
 svg .mark { stroke: var(--soft); stroke-dasharray: 2 3; }

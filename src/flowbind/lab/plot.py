@@ -124,9 +124,23 @@ def _marks(frame: Frame, lines: Sequence[Line]) -> Iterator[str]:
 def _curve(
     network: str, points: Sequence[tuple[float, float]], frame: Frame, top: float
 ) -> Iterator[str]:
-    path = "L".join(f"{frame.x(at_s):.1f} {frame.y(rate, top):.1f}" for at_s, rate in points)
     floor = frame.y(0, top)
-    first, last = frame.x(points[0][0]), frame.x(points[-1][0])
-    area = f"M{first:.1f} {floor:.1f}L{path}L{last:.1f} {floor:.1f}Z"
-    yield f'<path class="area {network}" d="{area}"/>'
-    yield f'<path class="line {network}" d="M{path}"/>'
+    for run in _busy_runs(points):
+        path = "L".join(f"{frame.x(at_s):.1f} {frame.y(rate, top):.1f}" for at_s, rate in run)
+        first, last = frame.x(run[0][0]), frame.x(run[-1][0])
+        area = f"M{first:.1f} {floor:.1f}L{path}L{last:.1f} {floor:.1f}Z"
+        yield f'<path class="area {network}" d="{area}"/>'
+        yield f'<path class="line {network}" d="M{path}"/>'
+
+
+def _busy_runs(points: Sequence[tuple[float, float]]) -> Iterator[Sequence[tuple[float, float]]]:
+    """Leave out the stretches without a packet, where lines would only hide each other."""
+    start = None
+    for i, (_, rate) in enumerate(points):
+        if rate and start is None:
+            start = max(0, i - 1)
+        if not rate and start is not None:
+            yield points[start : i + 1]
+            start = None
+    if start is not None:
+        yield points[start:]
