@@ -59,6 +59,7 @@ ONE_SELECTOR = [
     ("dscp 46", TrafficSelector(traffic_class=Span(0xB8))),
     ("dscp cs3", TrafficSelector(traffic_class=Span(24 << 2))),
     ("dscp af41-af43", TrafficSelector(traffic_class=Span(34 << 2, 38 << 2))),
+    ("dscp voice-admit-ef", TrafficSelector(traffic_class=Span(44 << 2, 46 << 2))),
     ("esp spi 0x100-0x1ff", TrafficSelector(protocol=Span(50), spi=Span(256, 511))),
     (
         "remote net 2001:db8::/32",
@@ -225,6 +226,7 @@ def selectors(chosen_format: SelectorFormat, bits: int) -> SearchStrategy[Traffi
 
 @given(selectors(IPV4, 32) | selectors(IPV6, 128))
 @example(TrafficSelector(traffic_class=Span(0xB8, 0xBB)))
+@example(TrafficSelector(traffic_class=Span(44 << 2, 45 << 2)))
 @example(TrafficSelector(source=Span(0, 2**32 - 1)))
 @example(TrafficSelector(source=Span(0, 2**32 - 2)))
 def test_every_selector_has_an_expression_that_gives_it_back(selector: TrafficSelector) -> None:

@@ -12,6 +12,7 @@ from flowbind.wire.traffic_selector import Span
 T = TypeVar("T")
 
 _WORD: Final = re.compile(r"[^\s,]+|,")
+_LONGEST_RANGE: Final = 64
 _NUMBER: Final = re.compile(r"[0-9]{1,10}|0x[0-9a-f]{1,8}", re.ASCII)
 
 
@@ -42,17 +43,26 @@ class Quantity(Struct, frozen=True):
 
     def span(self, word: str) -> Span:
         """Read a value or a range. Raises ValueError with what was expected."""
-        first = last = self.value(word)
-        if first is None:
-            first_word, _, last_word = word.partition("-")
-            first, last = self.value(first_word), self.value(last_word)
-        if first is None or last is None:
+        ends = self._ends(word)
+        if ends is None:
             raise ValueError(f"expected {self.noun}, found {word!r}")
+        first, last = ends
         if max(first, last) > self.highest:
             raise ValueError(f"expected {self.noun} up to {self.highest}, found {max(first, last)}")
         if first > last:
             raise ValueError(f"the range {word} is reversed")
         return Span(first, None if first == last else last)
+
+    def _ends(self, word: str) -> tuple[int, int] | None:
+        value = self.value(word)
+        if value is not None:
+            return value, value
+        # Names have hyphens of their own: `voice-admit-ef` is a range.
+        for hyphen in re.finditer("-", word[:_LONGEST_RANGE]):
+            first, last = self.value(word[: hyphen.start()]), self.value(word[hyphen.end() :])
+            if first is not None and last is not None:
+                return first, last
+        return None
 
     def single(self, word: str) -> int:
         """Read one value. Raises ValueError with what was expected."""
