@@ -64,11 +64,5 @@ class Log(Struct, frozen=True, tag=True):
 
 
 Effect = (
-    SendDatagram
-    | ProgramForwarding
-    | RemoveForwarding
-    | SaveNode
-    | DeleteNode
-    | SendProbe
-    | Log
+    SendDatagram | ProgramForwarding | RemoveForwarding | SaveNode | DeleteNode | SendProbe | Log
 )

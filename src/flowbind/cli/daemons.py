@@ -22,7 +22,7 @@ def home_agent_run(config: ConfigurationOption) -> None:
 
 def home_agent_cleanup(config: ConfigurationOption) -> None:
     """Remove what the home agent left in the kernel: device, programs, maps, routes."""
-    _become("cleanup", "-c", str(config))
+    _become("home-agent", "cleanup", "-c", str(config))
 
 
 def mobile_node_run(config: ConfigurationOption) -> None:
@@ -32,7 +32,7 @@ def mobile_node_run(config: ConfigurationOption) -> None:
 
 def mobile_node_cleanup(config: ConfigurationOption) -> None:
     """Remove what the mobile node left in the kernel: device, programs, maps, routes."""
-    _become("cleanup", "-c", str(config))
+    _become("mobile-node", "cleanup", "-c", str(config))
 
 
 def check(
