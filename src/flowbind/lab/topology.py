@@ -216,7 +216,9 @@ def cut(name: str) -> None:
     run_in(
         access(name).name,
         ["nft", "-f", "-"],
-        given="table ip cut { chain all { type filter hook forward priority 0; policy drop; }; }",
+        given="table ip cut {"
+        " chain everything { type filter hook forward priority 0; policy drop; };"
+        " }",
     )
 
 

@@ -11,7 +11,7 @@ from flowbind.wire.traffic_selector import TrafficSelector
 
 
 class StaticFlow(Struct, frozen=True):
-    """A flow policy of the home agent by If-Label, for nodes that send none (RFC 7629 section 6)."""
+    """A flow policy by If-Label, for nodes that send none (RFC 7629 section 6)."""
 
     name: str
     selectors: tuple[TrafficSelector, ...]

@@ -187,7 +187,8 @@ class HomeAgent:
     @staticmethod
     def _news(before: NodeRecord | None, after: NodeRecord) -> list[Effect]:
         """Tell the operator of paths that come and go, not of renewals."""
-        known = {(each.bid, each.care_of_address) for each in before.bindings} if before else set()
+        bindings = before.bindings if before else ()
+        known = {(each.bid, each.care_of_address) for each in bindings}
         held = {(each.bid, each.care_of_address) for each in after.bindings}
         news = [("registered", each) for each in held - known]
         news += [("deregistered", each) for each in known - held]
