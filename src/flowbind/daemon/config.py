@@ -3,9 +3,82 @@
 A path in a setting stays a string here: nothing is opened but the configuration and the key files.
 """
 
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Final
+
 from msgspec import Struct
 
-from flowbind.model.config import HomeAgentConfig, MobileNodeConfig
+from flowbind.daemon import config_values as values
+from flowbind.daemon.config_flows import read_policy_rules, read_static_flows
+from flowbind.daemon.config_keys import ASSOCIATION_KEYS, OTHERS, TOLERANCE_KEY, Keys
+from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read_table, unknown
+from flowbind.model.binding import Encapsulation
+from flowbind.model.config import (
+    HomeAgentConfig,
+    InterfaceConfig,
+    MobileNodeConfig,
+    MobileNodeEntry,
+    PolicyRule,
+)
+from flowbind.model.tunnel import MAX_PATHS, PLAIN_BID
+
+DEFAULT_DEVICE: Final = "mip0"
+
+_LIFETIME: Final = values.whole_seconds("1s", "65534s")
+_HIGHEST_BID: Final = 254
+_MOST_PROBES: Final = 100
+
+_HOME_AGENT_TABLES: Final = ("home-agent", "mobile-node", "flow")
+_MOBILE_NODE_TABLES: Final = ("mobile-node", "interface", "flow")
+_ALL_TABLES: Final = (*_HOME_AGENT_TABLES, "interface")
+
+_HOST_KEYS: Final = (
+    Key("socket", "socket", values.socket_path),
+    Key("store", "store", values.store_url),
+    Key("device", "device", values.device),
+    Key("pin-path", "pin_path", values.absolute_path),
+    Key("log-level", "log_level", values.one_of("error", "warning", "info", "debug")),
+)
+_HOME_AGENT_KEYS: Final = (
+    Key("address", "address", values.address, required=True),
+    Key("home-networks", "home_networks", values.networks, required=True),
+    Key("max-lifetime", "max_lifetime_s", _LIFETIME),
+    Key("max-bindings", "max_bindings", values.number(1, MAX_PATHS)),
+    Key("interfaces", "interfaces", values.list_of(values.device, "network devices")),
+    Key("shortcut", "shortcut", values.switch),
+    *_HOST_KEYS,
+)
+_NODE_KEYS: Final = (
+    Key("home-address", "home_address", values.address, required=True),
+    *ASSOCIATION_KEYS,
+    TOLERANCE_KEY,
+    Key("multipath", "multipath", values.switch),
+    Key("label-weights", "label_weights", values.label_weights),
+)
+_MOBILE_NODE_KEYS: Final = (
+    Key("home-address", "home_address", values.address, required=True),
+    Key("home-agent", "home_agent", values.address, required=True),
+    *ASSOCIATION_KEYS,
+    Key("multipath", "multipath", values.one_of("require", "prefer", "off")),
+    Key("lifetime", "lifetime_s", _LIFETIME),
+    Key("exchange-policy", "exchange_policy", values.switch),
+    Key("default-route", "default_route", values.switch),
+    Key("probe-interval", "probe_interval_s", values.duration("10ms", "1m")),
+    Key("probe-dead-after", "probe_dead_after", values.number(1, _MOST_PROBES)),
+    *_HOST_KEYS,
+)
+_INTERFACE_KEYS: Final = (
+    Key("name", "name", values.device, required=True),
+    Key("bid", "bid", values.number(1, _HIGHEST_BID), required=True),
+    Key("label", "label", values.number(1, values.HIGHEST_LABEL)),
+    Key("access", "access_technology", values.access, required=True),
+    Key("weight", "weight", values.weight),
+    Key("encapsulation", "encapsulation", values.member_of(Encapsulation)),
+)
 
 
 class HomeAgentSettings(Struct, frozen=True):
@@ -18,7 +91,7 @@ class HomeAgentSettings(Struct, frozen=True):
     engine: HomeAgentConfig
     socket: str = "/run/flowbind/home-agent.sock"
     store: str = "sqlite:///var/lib/flowbind/home-agent.db"
-    device: str = "mip0"
+    device: str = DEFAULT_DEVICE
     pin_path: str = "/sys/fs/bpf/flowbind/home-agent"
     interfaces: tuple[str, ...] | None = None
     shortcut: bool = True
@@ -32,7 +105,7 @@ class MobileNodeSettings(Struct, frozen=True):
     engine: MobileNodeConfig
     socket: str = "/run/flowbind/mobile-node.sock"
     store: str = "sqlite:///var/lib/flowbind/mobile-node.db"
-    device: str = "mip0"
+    device: str = DEFAULT_DEVICE
     pin_path: str = "/sys/fs/bpf/flowbind/mobile-node"
     default_route: bool = True
     log_level: str = "info"
@@ -48,3 +121,160 @@ class ConfigError(Exception):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a configuration of either role. Raises ConfigError with all that is wrong with it."""
+    findings = Findings(str(path))
+    settings = _read(findings, path)
+    if findings.problems or settings is None:
+        raise ConfigError(tuple(findings.problems))
+    return settings
+
+
+def read_policy(
+    tables: Sequence[dict[str, object]], source: str, interfaces: Mapping[str, int]
+) -> tuple[PolicyRule, ...]:
+    """Read the [[flow]] tables of a mobile node whose interfaces have these BIDs.
+
+    Raises ConfigError with all that is wrong with them.
+    """
+    findings = Findings(source)
+    rules = read_policy_rules(findings, {"flow": list(tables)}, interfaces)
+    if findings.problems:
+        raise ConfigError(tuple(findings.problems))
+    return rules
+
+
+def _read(findings: Findings, path: Path) -> Settings | None:
+    loaded = _load(findings, path)
+    if loaded is None:
+        return None
+    document, mode = loaded
+    keys = Keys(findings, path.parent, exposed=bool(mode & OTHERS))
+    reader = _Reader(findings, keys, document)
+    home_agent = values.as_table(document.get("home-agent"))
+    mobile_node = values.as_table(document.get("mobile-node"))
+    if home_agent is not None and mobile_node is None:
+        return reader.home_agent(home_agent)
+    if mobile_node is not None and home_agent is None:
+        return reader.mobile_node(mobile_node)
+    found = "neither" if home_agent is None else "both"
+    findings.problem("", f"expected either [home-agent] or [mobile-node], found {found}")
+    unknown(findings, "", "table", document, _ALL_TABLES)
+    return None
+
+
+def _load(findings: Findings, path: Path) -> tuple[dict[str, object], int] | None:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            return tomllib.load(file), mode
+    except OSError as error:
+        findings.problem("", error.strerror or "cannot be read")
+    except UnicodeDecodeError:
+        findings.problem("", "this is not UTF-8")
+    except RecursionError:
+        findings.problem("", "tables or arrays are nested too deeply")
+    except ValueError as error:
+        what, _, at = str(error).partition(" (at ")
+        findings.problem(at.removesuffix(")"), what)
+    return None
+
+
+class _Reader:
+    """Reads the tables of one document. What is returned counts only if no problem was noted."""
+
+    def __init__(self, findings: Findings, keys: Keys, document: Mapping[str, object]) -> None:
+        self._findings = findings
+        self._keys = keys
+        self._document = document
+
+    def home_agent(self, table: Mapping[str, object]) -> HomeAgentSettings | None:
+        where = "[home-agent]"
+        unknown(self._findings, "", "table", self._document, _HOME_AGENT_TABLES)
+        found = read_table(self._findings, where, table, _HOME_AGENT_KEYS)
+        engine = _part(found, HomeAgentConfig)
+        engine["mobile_nodes"] = self._mobile_nodes(engine)
+        engine["static_flows"] = read_static_flows(self._findings, self._document)
+        if self._findings.problems:
+            return None
+        warnings = tuple(self._findings.warnings)
+        return HomeAgentSettings(HomeAgentConfig(**engine), warnings=warnings, **found)
+
+    def _mobile_nodes(self, home_agent: Found) -> tuple[MobileNodeEntry, ...]:
+        entries: list[MobileNodeEntry] = []
+        known: dict[IPv4Address, str] = {}
+        for where, table in self._array("mobile-node", "home-address"):
+            found = read_table(self._findings, where, table, _NODE_KEYS)
+            association = self._keys.association(where, set(table), found)
+            if home_address := found.get("home_address"):
+                for problem in _home_address_problems(home_address, home_agent, known):
+                    self._findings.problem(where, f"home-address: {problem}")
+                known.setdefault(home_address, where)
+                if association:
+                    entries.append(MobileNodeEntry(association=association, **found))
+        if not self._document.get("mobile-node"):
+            self._findings.warn("", "no [[mobile-node]]: nobody is served")
+        return tuple(entries)
+
+    def mobile_node(self, table: Mapping[str, object]) -> MobileNodeSettings | None:
+        where = "[mobile-node]"
+        unknown(self._findings, "", "table", self._document, _MOBILE_NODE_TABLES)
+        found = read_table(self._findings, where, table, _MOBILE_NODE_KEYS)
+        association = self._keys.association(where, set(table), found)
+        engine = _part(found, MobileNodeConfig)
+        if engine.get("home_agent") == engine.get("home_address", ""):
+            self._findings.problem(where, "home-address: this is the home agent's address")
+        bids, engine["interfaces"] = self._interfaces(found.get("device", DEFAULT_DEVICE))
+        engine["policy"] = read_policy_rules(self._findings, self._document, bids)
+        if self._findings.problems or association is None:
+            return None
+        warnings = tuple(self._findings.warnings)
+        config = MobileNodeConfig(association=association, **engine)
+        return MobileNodeSettings(config, warnings=warnings, **found)
+
+    def _interfaces(self, device: str) -> tuple[dict[str, int], tuple[InterfaceConfig, ...]]:
+        """Return the BIDs by name, also of interfaces with problems, and the interfaces."""
+        interfaces: list[Found] = []
+        for where, table in self._array("interface", "name"):
+            found = read_table(self._findings, where, table, _INTERFACE_KEYS)
+            for key, field in (("name", "name"), ("bid", "bid")):
+                if field in found and any(found[field] == each.get(field) for each in interfaces):
+                    what = f"{key}: an interface before has {values.shown(found[field])} already"
+                    self._findings.problem(where, what)
+            if found.get("name") == device:
+                self._findings.problem(where, "name: this is the daemon's own device")
+            found.setdefault("label", found.get("bid"))
+            interfaces.append(found)
+        if not 1 <= len(interfaces) <= MAX_PATHS:
+            what = f"expected 1 to {MAX_PATHS} interfaces, found {len(interfaces)}"
+            self._findings.problem("[[interface]]", what)
+        bids = {each["name"]: each.get("bid", PLAIN_BID) for each in interfaces if "name" in each}
+        if self._findings.problems:
+            return bids, ()
+        return bids, tuple(InterfaceConfig(**each) for each in interfaces)
+
+    def _array(self, name: str, names: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+        return read_array(self._findings, self._document, name, names)
+
+
+def _part(found: Found, kind: type[HomeAgentConfig | MobileNodeConfig]) -> Found:
+    """Take the fields of the engine's part out of what a table said."""
+    return {name: found.pop(name) for name in kind.__struct_fields__ if name in found}
+
+
+def _home_address_problems(
+    home_address: IPv4Address, home_agent: Found, known: Mapping[IPv4Address, str]
+) -> Iterator[str]:
+    home_networks: tuple[IPv4Network, ...] | None = home_agent.get("home_networks")
+    if home_networks is not None:
+        mine = [each for each in home_networks if home_address in each]
+        if not mine:
+            yield f"{home_address} is in none of the home-networks"
+        if any(home_address in values.unusable_in(each) for each in mine):
+            yield f"{home_address} is the address of a whole network"
+    if home_address == home_agent.get("address"):
+        yield f"{home_address} is the home agent's own address"
+    if home_address in known:
+        yield f"{known[home_address]} has {home_address} already"

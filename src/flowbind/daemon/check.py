@@ -1,0 +1,375 @@
+"""`flowbind check`: what a daemon would do with a configuration, or all that is wrong with it.
+
+Nothing but the configuration and the files with keys is opened. No key is shown, nor anything that
+depends on one. The JSON object is documented in docs/configuration.md and only ever grows.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from flowbind.auth.association import SecurityAssociation
+from flowbind.daemon.config import ConfigError, HomeAgentSettings, Settings, read_settings
+from flowbind.daemon.config_values import access_name
+from flowbind.model.config import InterfaceConfig, MobileNodeEntry, PolicyRule, StaticFlow
+from flowbind.model.encoding import to_json
+from flowbind.model.match import describe_selector, why_nothing_matches
+from flowbind.wire.traffic_selector import TrafficSelector
+
+_OK: Final = 0
+_UNUSABLE: Final = 2
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3600
+
+
+class SelectorReport(Struct, frozen=True):
+    """One selector of a rule, as an expression; `never` tells why no packet can match it."""
+
+    match: str
+    never: str | None
+
+
+class FlowReport(Struct, frozen=True, kw_only=True):
+    """One rule. A mobile node's has interfaces with their BIDs, a home agent's has If-Labels."""
+
+    name: str
+    action: str
+    interfaces: tuple[str, ...] | None = None
+    bids: tuple[int, ...] | None = None
+    labels: tuple[int, ...] | None = None
+    selectors: tuple[SelectorReport, ...]
+
+
+class InterfaceReport(Struct, frozen=True, kw_only=True):
+    """One interface of a mobile node. `share` of the flows that no rule names, if all are up."""
+
+    name: str
+    bid: int
+    label: int
+    access: str
+    access_number: int
+    weight: int
+    share: float
+    encapsulation: str
+
+
+class LabelWeight(Struct, frozen=True):
+    """The weight of the paths with an If-Label."""
+
+    label: int
+    weight: int
+
+
+class NodeReport(Struct, frozen=True, kw_only=True):
+    """A mobile node that a home agent serves."""
+
+    home_address: str
+    spi: int
+    algorithm: str
+    timestamp_tolerance_s: float
+    multipath: bool
+    label_weights: tuple[LabelWeight, ...]
+
+
+class _Host(Struct, frozen=True, kw_only=True):
+    """What both roles have."""
+
+    ok: bool = True
+    flows: tuple[FlowReport, ...]
+    socket: str
+    store: str
+    device: str
+    pin_path: str
+    log_level: str
+    warnings: tuple[str, ...]
+
+
+class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="home-agent"):
+    """What a home agent would do. `interfaces` None stands for every one that is up."""
+
+    address: str
+    home_networks: tuple[str, ...]
+    max_lifetime_s: int
+    max_bindings: int
+    interfaces: tuple[str, ...] | None
+    shortcut: bool
+    mobile_nodes: tuple[NodeReport, ...]
+
+
+class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="mobile-node"):
+    """What a mobile node would do."""
+
+    home_address: str
+    home_agent: str
+    spi: int
+    algorithm: str
+    multipath: str
+    lifetime_s: int
+    exchange_policy: bool
+    default_route: bool
+    probe_interval_s: float
+    probe_dead_after: int
+    interfaces: tuple[InterfaceReport, ...]
+
+
+class _Unusable(Struct, frozen=True, kw_only=True):
+    ok: bool = False
+    problems: tuple[str, ...]
+
+
+Report = HomeAgentReport | MobileNodeReport
+
+
+def run_check(path: Path, *, as_json: bool) -> int:
+    """Print what a configuration means, or what is wrong with it; return the exit status."""
+    try:
+        report = describe(read_settings(path))
+    except ConfigError as error:
+        if as_json:
+            _print(to_json(_Unusable(problems=error.problems)).decode())
+        for problem in error.problems:
+            sys.stderr.write(f"flowbind: {problem}\n")
+        return _UNUSABLE
+    _print(to_json(report).decode() if as_json else as_text(report))
+    return _OK
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def describe(settings: Settings) -> Report:
+    """Return what a daemon would do with these settings."""
+    if isinstance(settings, HomeAgentSettings):
+        return _describe_home_agent(settings)
+    config = settings.engine
+    return MobileNodeReport(
+        flows=tuple(_policy_report(rule, config.interfaces) for rule in config.policy),
+        socket=settings.socket,
+        store=settings.store,
+        device=settings.device,
+        pin_path=settings.pin_path,
+        log_level=settings.log_level,
+        warnings=settings.warnings,
+        home_address=str(config.home_address),
+        home_agent=str(config.home_agent),
+        spi=config.association.spi,
+        algorithm=config.association.algorithm.value,
+        multipath=config.multipath,
+        lifetime_s=config.lifetime_s,
+        exchange_policy=config.exchange_policy,
+        default_route=settings.default_route,
+        probe_interval_s=config.probe_interval_s,
+        probe_dead_after=config.probe_dead_after,
+        interfaces=_interface_reports(config.interfaces),
+    )
+
+
+def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
+    config = settings.engine
+    return HomeAgentReport(
+        flows=tuple(_static_report(flow) for flow in config.static_flows),
+        socket=settings.socket,
+        store=settings.store,
+        device=settings.device,
+        pin_path=settings.pin_path,
+        log_level=settings.log_level,
+        warnings=settings.warnings,
+        address=str(config.address),
+        home_networks=tuple(map(str, config.home_networks)),
+        max_lifetime_s=config.max_lifetime_s,
+        max_bindings=config.max_bindings,
+        interfaces=settings.interfaces,
+        shortcut=settings.shortcut,
+        mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
+    )
+
+
+def _node_report(entry: MobileNodeEntry) -> NodeReport:
+    association: SecurityAssociation = entry.association
+    return NodeReport(
+        home_address=str(entry.home_address),
+        spi=association.spi,
+        algorithm=association.algorithm.value,
+        timestamp_tolerance_s=association.timestamp_tolerance_s,
+        multipath=entry.multipath,
+        label_weights=tuple(LabelWeight(label, weight) for label, weight in entry.label_weights),
+    )
+
+
+def _interface_reports(interfaces: tuple[InterfaceConfig, ...]) -> tuple[InterfaceReport, ...]:
+    total = sum(each.weight for each in interfaces)
+    return tuple(
+        InterfaceReport(
+            name=each.name,
+            bid=each.bid,
+            label=each.label,
+            access=access_name(each.access_technology),
+            access_number=each.access_technology,
+            weight=each.weight,
+            share=round(each.weight / total, 4),
+            encapsulation=each.encapsulation.value,
+        )
+        for each in interfaces
+    )
+
+
+def _policy_report(rule: PolicyRule, interfaces: tuple[InterfaceConfig, ...]) -> FlowReport:
+    names = {each.bid: each.name for each in interfaces}
+    return FlowReport(
+        name=rule.name,
+        action=rule.action.name.lower(),
+        interfaces=tuple(names[bid] for bid in rule.bids),
+        bids=rule.bids,
+        selectors=_selector_reports(rule.selectors),
+    )
+
+
+def _static_report(flow: StaticFlow) -> FlowReport:
+    return FlowReport(
+        name=flow.name,
+        action=flow.action.name.lower(),
+        labels=flow.labels,
+        selectors=_selector_reports(flow.selectors),
+    )
+
+
+def _selector_reports(selectors: Iterable[TrafficSelector]) -> tuple[SelectorReport, ...]:
+    return tuple(SelectorReport(describe_selector(s), why_nothing_matches(s)) for s in selectors)
+
+
+# ---- for people
+
+
+def as_text(report: Report) -> str:
+    """Write a report for people to read."""
+    if isinstance(report, HomeAgentReport):
+        parts = _home_agent_text(report)
+    else:
+        parts = _mobile_node_text(report)
+    return "\n".join([*parts, *_flow_text(report), *_host_text(report), *_warning_text(report)])
+
+
+def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
+    yield f"home agent at {report.address} for {', '.join(report.home_networks)}"
+    yield f"  registrations  for {_duration(report.max_lifetime_s)} at most"
+    yield f"  bindings       {report.max_bindings} at most for each mobile node"
+    yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
+    yield f"  short cut      {_yes(report.shortcut)}"
+    yield ""
+    yield _count(len(report.mobile_nodes), "mobile node")
+    rows = [
+        (
+            each.home_address,
+            f"SPI {each.spi}",
+            each.algorithm,
+            f"clock within {_duration(each.timestamp_tolerance_s)}",
+            "multipath" if each.multipath else "one binding",
+            ", ".join(f"label {w.label}: weight {w.weight}" for w in each.label_weights),
+        )
+        for each in report.mobile_nodes
+    ]
+    yield from _columns(rows)
+
+
+def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
+    dead_after_s = report.probe_interval_s * report.probe_dead_after
+    yield f"mobile node {report.home_address}, home agent {report.home_agent}"
+    yield f"  association    SPI {report.spi}, {report.algorithm}"
+    yield f"  multipath      {_MULTIPATH[report.multipath]}"
+    yield f"  registrations  for {_duration(report.lifetime_s)}"
+    yield f"  policy         {'sent to the home agent' if report.exchange_policy else 'kept here'}"
+    yield (
+        f"  probes         every {_duration(report.probe_interval_s)}, a path is dead after "
+        f"{report.probe_dead_after} lost ({_duration(dead_after_s)})"
+    )
+    yield f"  default route  {_yes(report.default_route)}"
+    yield ""
+    yield _count(len(report.interfaces), "interface")
+    rows = [
+        (
+            each.name,
+            f"BID {each.bid}",
+            f"label {each.label}",
+            each.access,
+            each.encapsulation,
+            f"weight {each.weight}",
+            f"{each.share:.0%} of the flows without a rule",
+        )
+        for each in report.interfaces
+    ]
+    yield from _columns(rows)
+
+
+_MULTIPATH: Final = {
+    "require": "required",
+    "prefer": "preferred; with a home agent that has none, one binding at a time",
+    "off": "off: one binding at a time",
+}
+
+
+_FOR: Final = {HomeAgentReport: " for nodes that send none", MobileNodeReport: ""}
+
+
+def _flow_text(report: Report) -> Iterator[str]:
+    yield ""
+    if not report.flows:
+        yield f"no flow rules{_FOR[type(report)]}: every flow is spread over the paths by weight"
+        return
+    rules = _count(len(report.flows), "flow rule")
+    selectors = _count(sum(len(each.selectors) for each in report.flows), "selector")
+    yield f"{rules}{_FOR[type(report)]}, {selectors}; the first that can be followed decides"
+    for position, flow in enumerate(report.flows, 1):
+        yield f"  {position}  {flow.name}: {_targets(flow)}"
+        for selector in flow.selectors:
+            never = f"   never matches: {selector.never}" if selector.never else ""
+            yield f"       {selector.match}{never}"
+
+
+def _targets(flow: FlowReport) -> str:
+    if flow.action == "drop":
+        return "drop"
+    if flow.labels is not None:
+        return " or ".join(f"label {label}" for label in flow.labels)
+    pairs = zip(flow.interfaces or (), flow.bids or (), strict=True)
+    return " or ".join(f"{name} (BID {bid})" for name, bid in pairs)
+
+
+def _host_text(report: Report) -> Iterator[str]:
+    yield ""
+    yield f"device {report.device}, maps pinned in {report.pin_path}"
+    yield f"store {report.store}"
+    yield f"socket {report.socket}"
+    yield f"log level {report.log_level}"
+
+
+def _warning_text(report: Report) -> Iterator[str]:
+    if report.warnings:
+        yield ""
+    for warning in report.warnings:
+        yield f"warning: {warning}"
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield ("  " + "  ".join(cells)).rstrip()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", _HOUR_S), ("m", _MINUTE_S)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"

@@ -1,0 +1,99 @@
+"""The [[flow]] tables: at a mobile node by interface, at a home agent by If-Label."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from flowbind.daemon import config_values as values
+from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read_table
+from flowbind.model.config import PolicyRule, StaticFlow
+from flowbind.model.match import describe_selector, why_nothing_matches
+from flowbind.model.tunnel import MAX_RULES
+from flowbind.wire.iana import FlowAction
+from flowbind.wire.traffic_selector import TrafficSelector
+
+_ACTIONS: Final = {"forward": FlowAction.FORWARD, "drop": FlowAction.DROP}
+_read_action: Final = values.one_of(*_ACTIONS)
+_FLOW_KEYS: Final = (
+    Key("name", "name", values.name),
+    Key("match", "selectors", values.match_expression, required=True),
+    Key("action", "action", lambda value: _ACTIONS[_read_action(value)]),
+)
+_LABELS: Final = Key(
+    "labels", "labels", values.list_of(values.number(1, values.HIGHEST_LABEL), "If-Labels")
+)
+
+
+def read_policy_rules(
+    findings: Findings, document: Mapping[str, object], interfaces: Mapping[str, int]
+) -> tuple[PolicyRule, ...]:
+    """Read the policy of a mobile node whose interfaces have these BIDs.
+
+    The rules are worth nothing if a problem was found.
+    """
+    targets = Key("interfaces", "bids", values.bids_of(interfaces))
+    return tuple(PolicyRule(**found) for found in _read_flows(findings, document, targets))
+
+
+def read_static_flows(findings: Findings, document: Mapping[str, object]) -> tuple[StaticFlow, ...]:
+    """Read the policy of a home agent for nodes that send none.
+
+    The flows are worth nothing if a problem was found.
+    """
+    return tuple(StaticFlow(**found) for found in _read_flows(findings, document, _LABELS))
+
+
+def _read_flows(findings: Findings, document: Mapping[str, object], targets: Key) -> list[Found]:
+    flows: list[Found] = []
+    names: dict[str, str] = {}
+    selected: dict[TrafficSelector, str] = {}
+    selectors = 0
+    for position, (where, table) in enumerate(read_array(findings, document, "flow", "name"), 1):
+        found = read_table(findings, where, table, (*_FLOW_KEYS, targets))
+        name = found.setdefault("name", f"flow-{position}")
+        if name in names:
+            findings.problem(where, f"name: {names[name]} is called {values.shown(name)} already")
+        names.setdefault(name, where)
+        _check_action(findings, where, table, targets.name)
+        found.setdefault("action", FlowAction.FORWARD)
+        _check_selectors(findings, where, found, selected)
+        selectors += len(found.setdefault("selectors", ()))
+        flows.append(found)
+    if selectors > MAX_RULES:
+        findings.problem(
+            "[[flow]]", f"all rules together need {selectors} selectors, more than {MAX_RULES}"
+        )
+    return flows
+
+
+def _check_action(
+    findings: Findings, where: str, table: Mapping[str, object], targets: str
+) -> None:
+    dropping = table.get("action") == "drop"
+    if dropping and targets in table:
+        findings.problem(where, f'{targets}: a rule with action "drop" has none')
+    if not dropping and targets not in table:
+        findings.problem(where, f'expected either {targets} or action = "drop"')
+
+
+def _check_selectors(
+    findings: Findings, where: str, found: Found, selected: dict[TrafficSelector, str]
+) -> None:
+    """Find selectors without any packet, and those that two rules have.
+
+    RFC 7629 gives rules no names: a peer takes the second for a new version of the first, and the
+    two directions of a flow would go different ways.
+    """
+    selectors: tuple[TrafficSelector, ...] = found.get("selectors", ())
+    for selector in selectors:
+        reason = why_nothing_matches(selector)
+        if reason is not None:
+            findings.warn(where, f"match: {describe_selector(selector)}: {reason}")
+        other = selected.get(selector)
+        if found["action"] is FlowAction.FORWARD and other is not None:
+            findings.problem(
+                where,
+                f"match: {other} selects {describe_selector(selector)} already: "
+                "name all of its paths in one rule",
+            )
+    if found["action"] is FlowAction.FORWARD:
+        selected.update(dict.fromkeys(selectors, where))

@@ -1,0 +1,94 @@
+"""Security associations of a configuration: the key in it, or in a file that only its owner reads.
+
+No key is part of any message here, not even a wrong one.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from flowbind.auth.association import FIRST_USABLE_SPI, LAST_SPI, Algorithm, SecurityAssociation
+from flowbind.daemon import config_values as values
+from flowbind.daemon.config_reader import Findings, Found, Key
+
+_ADVISED_KEY_OCTETS: Final = 16
+_LONGEST_FILE_OCTETS: Final = 4096
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+_SPI: Final = "spi"
+_KEY: Final = "key"
+_KEY_FILE: Final = "key_file"
+_ALGORITHM: Final = "algorithm"
+_TOLERANCE: Final = "timestamp_tolerance_s"
+
+ASSOCIATION_KEYS: Final = (
+    Key("spi", _SPI, values.number(FIRST_USABLE_SPI, LAST_SPI), required=True),
+    Key("key", _KEY, values.key),
+    Key("key-file", _KEY_FILE, values.file_path),
+    Key("algorithm", _ALGORITHM, values.member_of(Algorithm)),
+)
+TOLERANCE_KEY: Final = Key("timestamp-tolerance", _TOLERANCE, values.duration("1s", "1h"))
+
+
+class Keys:
+    """The keys that a configuration file holds or names.
+
+    Relative paths begin at `directory`, the configuration's own. `exposed`: others can read it.
+    """
+
+    def __init__(self, findings: Findings, directory: Path, *, exposed: bool) -> None:
+        self._findings = findings
+        self._directory = directory
+        self._exposed = exposed
+
+    def association(self, where: str, given: set[str], found: Found) -> SecurityAssociation | None:
+        """Take what makes an association out of `found`; `given` are the names in the table.
+
+        None if something is missing or wrong, which has been noted then.
+        """
+        fields = {name: found.pop(name) for name in (_ALGORITHM, _TOLERANCE) if name in found}
+        spi: int | None = found.pop(_SPI, None)
+        inline: bytes | None = found.pop(_KEY, None)
+        path: str | None = found.pop(_KEY_FILE, None)
+        if len(given & {"key", "key-file"}) != 1:
+            both = "both are there" if "key" in given else "neither is there"
+            self._findings.problem(where, f"expected either key or key-file, {both}")
+            return None
+        key = self._from_file(where, path) if path is not None else inline
+        if key is None or spi is None:
+            return None
+        if len(key) < _ADVISED_KEY_OCTETS:
+            self._findings.warn(
+                where,
+                f"the key has {len(key)} octets, fewer than the {_ADVISED_KEY_OCTETS} of RFC 5944",
+            )
+        if inline is not None and self._exposed:
+            self._findings.warn(where, "key: others than its owner can read this file")
+        return SecurityAssociation(spi=spi, key=key, **fields)
+
+    def _from_file(self, where: str, path: str) -> bytes | None:
+        file = self._directory / path
+        try:
+            text, mode = _read(file)
+            key = values.key(text.strip())
+        except OSError as error:
+            self._findings.problem(where, f"key-file: {file}: {error.strerror or 'cannot be read'}")
+            return None
+        except ValueError as error:
+            self._findings.problem(where, f"key-file: {file}: {error}")
+            return None
+        if mode & OTHERS:
+            self._findings.warn(where, f"key-file: {file}: others than its owner can read it")
+        return key
+
+
+def _read(file: Path) -> tuple[str, int]:
+    """Return a file's text and mode. A pipe would make us wait for whoever writes into it."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as opened:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError("not a regular file")
+        # Octets that are not ASCII become characters that are not hexadecimal.
+        return opened.read(_LONGEST_FILE_OCTETS).decode("latin-1"), mode
