@@ -12,6 +12,7 @@ import typer
 
 from flowbind.cli import daemons, operator
 from flowbind.cli.key import key_app
+from flowbind.cli.lab import lab_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,6 +44,7 @@ app.command("flows", rich_help_panel=_QUESTIONS)(operator.flows)
 app.add_typer(operator.policy_app, name="policy", rich_help_panel=_QUESTIONS)
 app.command("explain", rich_help_panel=_QUESTIONS)(operator.explain)
 app.add_typer(key_app, name="key", rich_help_panel=_TOOLS)
+app.add_typer(lab_app, name="lab", rich_help_panel=_TOOLS)
 
 
 def _print_version(wanted: bool) -> None:

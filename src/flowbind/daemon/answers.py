@@ -1,0 +1,274 @@
+"""What a daemon tells its operator: the engine's tables and the data plane, in words.
+
+Both roles answer the same questions. What differs, a `Role` below knows: which nodes there are,
+what they are bound to, and what an operator may change.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from ipaddress import IPv4Address
+from typing import Protocol
+
+from flowbind.control.messages import (
+    BindingRow,
+    Bindings,
+    BindingsRequest,
+    DeregisterRequest,
+    Done,
+    ExplainRequest,
+    Explanation,
+    Failed,
+    FlowRow,
+    Flows,
+    FlowsRequest,
+    PathRow,
+    Paths,
+    PathsRequest,
+    Policy,
+    PolicyRequest,
+    PolicyRow,
+    PolicySetRequest,
+    RegisterRequest,
+    Request,
+    Response,
+    Status,
+    StatusRequest,
+)
+from flowbind.daemon import clock
+from flowbind.daemon.config_values import access_name
+from flowbind.dataplane.base import DataPlane, DataPlaneError, Decision, FlowRecord, Packet
+from flowbind.dataplane.decision import PROTOCOLS_WITH_PORTS, is_active
+from flowbind.model.binding import Binding
+from flowbind.model.flow import FlowRule
+from flowbind.model.match import MatchError, PacketDescription, describe_selector, parse_packet
+from flowbind.model.match_words import PROTOCOL_NAMES
+from flowbind.model.tunnel import PLAIN_BID, NodeForwarding
+from flowbind.wire.iana import FlowAction
+
+
+class Refusal(Exception):
+    """The operator asks for what cannot be; the text says why. Nothing changed."""
+
+
+class Role(Protocol):
+    """What the two roles tell of themselves."""
+
+    name: str
+    home_agent: IPv4Address
+    home_address: IPv4Address | None
+
+    def mobile_nodes(self) -> int:
+        """How many mobile nodes there are."""
+        ...
+
+    def multipath(self) -> str:
+        """How RFC 7629 stands here, in a word."""
+        ...
+
+    def bindings(self) -> list[tuple[IPv4Address, Binding]]:
+        """Every binding and whose it is."""
+        ...
+
+    def paths(self) -> list[PathRow]:
+        """Every path."""
+        ...
+
+    def forwarding(self) -> Mapping[IPv4Address, NodeForwarding]:
+        """What is forwarded by, for each node, rules with their names."""
+        ...
+
+    def counters(self) -> Mapping[str, int]:
+        """What the engine counted."""
+        ...
+
+    def replace_policy(self, request: PolicySetRequest) -> None:
+        """Take another flow policy. Raises Refusal."""
+        ...
+
+    def register(self, interface: str | None) -> str:
+        """Register an interface, or renew all; says what was done. Raises Refusal."""
+        ...
+
+    def deregister(self, interface: str | None) -> str:
+        """Deregister an interface, or all; says what was done. Raises Refusal."""
+        ...
+
+
+class Answers:
+    """Answers the operator's requests."""
+
+    def __init__(self, role: Role, plane: DataPlane) -> None:
+        self._role = role
+        self._plane = plane
+        self._started_at = clock.now()
+
+    def answer(self, request: Request) -> Response:
+        """Answer one request; what cannot be done is answered with Failed."""
+        try:
+            return self._answer(request)
+        except (Refusal, DataPlaneError, MatchError) as error:
+            return Failed(str(error))
+
+    def _answer(self, request: Request) -> Response:
+        questions: dict[type[Request], Callable[[], Response]] = {
+            StatusRequest: self._status,
+            BindingsRequest: self._bindings,
+            PathsRequest: lambda: Paths(tuple(self._role.paths())),
+            FlowsRequest: self._flows,
+            PolicyRequest: self._policy,
+        }
+        match request:
+            case ExplainRequest(packet=packet):
+                return self._explain(packet)
+            case PolicySetRequest():
+                self._role.replace_policy(request)
+                return self._policy()
+            case RegisterRequest(interface=interface):
+                return Done(self._role.register(interface))
+            case DeregisterRequest(interface=interface):
+                return Done(self._role.deregister(interface))
+            case _:
+                return questions[type(request)]()
+
+    def _status(self) -> Status:
+        role = self._role
+        return Status(
+            role=role.name,
+            version=version("flowbind"),
+            pid=os.getpid(),
+            uptime_s=clock.now() - self._started_at,
+            home_agent=str(role.home_agent),
+            home_address=str(role.home_address) if role.home_address else None,
+            mobile_nodes=role.mobile_nodes(),
+            bindings=len(role.bindings()),
+            multipath=role.multipath(),
+            counters={**role.counters(), **self._plane.statistics()},
+        )
+
+    def _bindings(self) -> Bindings:
+        now = clock.now()
+        bindings = sorted(
+            self._role.bindings(), key=lambda each: (each[0], each[1].bid or PLAIN_BID)
+        )
+        return Bindings(tuple(_binding_row(address, each, now) for address, each in bindings))
+
+    def _flows(self) -> Flows:
+        forwarding = self._role.forwarding()
+        return Flows(tuple(_flow_row(each, forwarding) for each in self._plane.flows()))
+
+    def _policy(self) -> Policy:
+        return Policy(
+            tuple(
+                _policy_row(node, position, rule)
+                for node in self._role.forwarding().values()
+                for position, rule in enumerate(node.rules, start=1)
+            )
+        )
+
+    def _explain(self, text: str) -> Explanation:
+        forwarding = self._role.forwarding()
+        described = parse_packet(text)
+        packet = self._packet_of_a_node(described)
+        decision = self._plane.decide(packet)
+        node = forwarding.get(packet.local, NodeForwarding(packet.local))
+        rule = _rule(node, decision.rule)
+        path = next((each for each in node.paths if each.bid == decision.bid), None)
+        return Explanation(
+            packet=text,
+            verdict=decision.verdict,
+            bid=decision.bid,
+            interface=path.interface if path else None,
+            rule=_rule_name(rule, decision.rule),
+            why=_why(decision, rule, node),
+        )
+
+    def _packet_of_a_node(self, described: PacketDescription) -> Packet:
+        """Find out which end is the home address. A stranger is left as if sent to a node."""
+        known = {node.home_address for node in self._plane.nodes()}
+        toward_node = described.destination in known or described.source not in known
+        end = described if toward_node else described.reversed()
+        return Packet(
+            remote=end.source,
+            local=end.destination,
+            protocol=end.protocol,
+            remote_port=end.source_port,
+            local_port=end.destination_port,
+            dscp=end.dscp,
+            spi=end.spi,
+        )
+
+
+def _binding_row(home_address: IPv4Address, binding: Binding, now: float) -> BindingRow:
+    return BindingRow(
+        home_address=str(home_address),
+        bid=binding.bid,
+        care_of_address=str(binding.care_of_address),
+        interface=binding.interface,
+        access=access_name(binding.access_technology),
+        label=binding.label,
+        encapsulation=binding.encapsulation.value,
+        lifetime_s=binding.lifetime_s,
+        remaining_s=round(max(0.0, binding.expires_at - now), 3),
+    )
+
+
+def _flow_row(record: FlowRecord, forwarding: Mapping[IPv4Address, NodeForwarding]) -> FlowRow:
+    packet = record.packet
+    node = forwarding.get(packet.local, NodeForwarding(packet.local))
+    return FlowRow(
+        protocol=PROTOCOL_NAMES.get(packet.protocol, str(packet.protocol)),
+        remote=_end(packet, packet.remote, packet.remote_port),
+        local=_end(packet, packet.local, packet.local_port),
+        bid=record.bid,
+        verdict=record.verdict,
+        rule=_rule_name(_rule(node, record.rule), record.rule),
+        packets=record.packets,
+        octets=record.octets,
+        idle_s=round(record.idle_s, 3),
+    )
+
+
+def _end(packet: Packet, address: IPv4Address, port: int) -> str:
+    has_port = packet.protocol in PROTOCOLS_WITH_PORTS and not packet.fragment
+    return f"{address}:{port}" if has_port else str(address)
+
+
+def _policy_row(node: NodeForwarding, position: int, rule: FlowRule) -> PolicyRow:
+    return PolicyRow(
+        home_address=str(node.home_address),
+        position=position,
+        name=rule.name,
+        match=describe_selector(rule.selector),
+        action=rule.action.name.lower(),
+        bids=rule.bids,
+        active=is_active(rule, node.paths),
+    )
+
+
+def _rule(node: NodeForwarding, index: int | None) -> FlowRule | None:
+    return node.rules[index] if index is not None and index < len(node.rules) else None
+
+
+def _rule_name(rule: FlowRule | None, index: int | None) -> str | None:
+    if index is None:
+        return None
+    return rule.name if rule is not None and rule.name else f"#{index + 1}"
+
+
+def _why(decision: Decision, rule: FlowRule | None, node: NodeForwarding) -> str:
+    if decision.verdict == "no-node":
+        return f"{node.home_address} has no binding here"
+    if decision.verdict == "no-path":
+        return "no rule that can be carried out matches, and there is no path to send by"
+    if rule is None or decision.rule is None:
+        return "no rule that can be carried out matches: spread over the paths by weight"
+    selector = describe_selector(rule.selector)
+    number = f"rule {decision.rule + 1} ({selector})"
+    if rule.action is FlowAction.DROP:
+        return f"{number} drops it"
+    passed = rule.bids[: rule.bids.index(decision.bid)] if decision.bid in rule.bids else ()
+    if not passed:
+        return f"{number} prefers BID {decision.bid}"
+    unusable = ", ".join(str(bid) for bid in passed)
+    return f"{number} comes to BID {decision.bid}: BID {unusable} cannot be used now"

@@ -1,0 +1,145 @@
+"""`flowbind home-agent run`: the home agent's engine with the sockets and tables of its host."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from flowbind.control.messages import PathRow, PolicySetRequest
+from flowbind.daemon import process
+from flowbind.daemon.answers import Answers, Refusal
+from flowbind.daemon.config import HomeAgentSettings
+from flowbind.daemon.control_server import ControlServer
+from flowbind.daemon.loop import EngineLoop
+from flowbind.daemon.perform import Outlets, Performer
+from flowbind.daemon.sockets import Port, home_agent_port
+from flowbind.dataplane.base import Role
+from flowbind.dataplane.ebpf.plane import EbpfSettings, open_ebpf
+from flowbind.effects import SendProbe
+from flowbind.engine.home_agent import HomeAgent
+from flowbind.engine.home_agent.projection import project
+from flowbind.model.binding import Binding
+from flowbind.model.tunnel import NodeForwarding
+from flowbind.store import open_store
+
+_log = logging.getLogger("flowbind")
+
+_NODES_ONLY = "only a mobile node has this: ask its daemon"
+
+
+def plane_settings(settings: HomeAgentSettings) -> EbpfSettings:
+    """Return what the data plane of this home agent is made with."""
+    return EbpfSettings(
+        role=Role.HOME_AGENT,
+        device=settings.device,
+        pin_path=settings.pin_path,
+        home_agent=settings.engine.address,
+        home_networks=settings.engine.home_networks,
+        interfaces=settings.interfaces or (),
+        shortcut=settings.shortcut,
+    )
+
+
+def run(settings: HomeAgentSettings) -> None:
+    """Run until SIGTERM. Raises DaemonError, StoreError or DataPlaneError if it cannot start."""
+    process.warn(settings.warnings)
+    with ExitStack() as stack:
+        store = open_store(settings.store)
+        stack.callback(store.close)
+        records = store.load()
+        port = home_agent_port(settings.engine.address)
+        stack.callback(port.close)
+        server = ControlServer(Path(settings.socket))
+        stack.callback(server.close)
+        # The last thing that may fail, so that a failed start leaves nothing half-configured.
+        plane = open_ebpf(plane_settings(settings))
+        stack.callback(plane.close)
+        process.warn(plane.warnings)
+        engine = HomeAgent(settings.engine)
+        loop = EngineLoop(engine, Performer(plane, store, Outlets(port.send, _never_probe)))
+        process.tell_what_was_found(plane.reconcile(loop.restore(records)))
+        asyncio.run(_serve(loop, port, server, Answers(HomeAgentRole(engine), plane)))
+
+
+async def _serve(loop: EngineLoop, port: Port, server: ControlServer, answers: Answers) -> None:
+    asyncio.get_running_loop().add_reader(port, lambda: loop.submit(*port.receive()))
+    await server.start(answers.answer)
+    loop.arm()
+    _log.info("home agent at %s, UDP port %d", port.address, port.port)
+    await process.until_told()
+
+
+def _never_probe(_probe: SendProbe) -> None:
+    """Probing paths is the mobile node's part."""
+
+
+class HomeAgentRole:
+    """What an operator is told of a home agent."""
+
+    name = "home-agent"
+
+    def __init__(self, engine: HomeAgent) -> None:
+        self._engine = engine
+        self._entries = {each.home_address: each for each in engine.config.mobile_nodes}
+        self.home_agent = engine.config.address
+        self.home_address: IPv4Address | None = None
+
+    def mobile_nodes(self) -> int:
+        """How many mobile nodes are configured."""
+        return len(self._entries)
+
+    def multipath(self) -> str:
+        """For how many of them multipath is allowed."""
+        allowed = sum(each.multipath for each in self._entries.values())
+        return {0: "off", len(self._entries): "on"}.get(allowed, f"on for {allowed}")
+
+    def bindings(self) -> list[tuple[IPv4Address, Binding]]:
+        """Every binding and whose it is."""
+        return [
+            (record.home_address, binding)
+            for record in self._engine.records.values()
+            for binding in record.bindings
+        ]
+
+    def paths(self) -> list[PathRow]:
+        """Every path. A home agent takes each for up as long as it is registered."""
+        return [
+            PathRow(
+                home_address=str(node.home_address),
+                bid=path.bid or None,
+                interface=None,
+                state="up",
+                local=str(path.local),
+                remote=str(path.remote),
+                encapsulation=path.encapsulation.value,
+                weight=path.weight,
+            )
+            for node in self.forwarding().values()
+            for path in node.paths
+        ]
+
+    def forwarding(self) -> Mapping[IPv4Address, NodeForwarding]:
+        """What is forwarded by, for each node."""
+        projected = (
+            project(self._engine.config, self._entries[address], record)
+            for address, record in sorted(self._engine.records.items())
+        )
+        return {node.home_address: node for node in projected if node}
+
+    def counters(self) -> Mapping[str, int]:
+        """What the engine counted."""
+        return self._engine.statistics
+
+    def replace_policy(self, request: PolicySetRequest) -> None:
+        """Refuse: the policy is the mobile node's (RFC 7629 5.1)."""
+        raise Refusal(_NODES_ONLY)
+
+    def register(self, interface: str | None) -> str:
+        """Refuse: a home agent never registers (RFC 5944 3.8)."""
+        raise Refusal(_NODES_ONLY)
+
+    def deregister(self, interface: str | None) -> str:
+        """Refuse: a home agent never deregisters (RFC 5944 3.8)."""
+        raise Refusal(_NODES_ONLY)

@@ -1,0 +1,181 @@
+"""The mobile node's interfaces, watched through rtnetlink.
+
+An interface is usable when it has carrier, an address and a route by which the home agent is
+reached: DHCP brings the last two one after the other, and a request sent in between would be lost.
+Every notification has all of it read again, which is simpler than to follow each change and cannot
+drift from what the kernel holds.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Final
+
+from msgspec import Struct
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_LINK
+
+from flowbind.events import InterfaceDown, InterfaceUp
+
+_log = logging.getLogger("flowbind")
+
+_GROUPS: Final = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE
+_AF_INET: Final = 2
+_IFF_UP: Final = 0x1
+_IFF_LOWER_UP: Final = 0x10000
+_LOCAL_TABLE: Final = 255
+_UNICAST: Final = 1
+_GLOBAL_SCOPE: Final = 0
+_BURST_S: Final = 0.005
+"""Notifications come in bursts; one look after the burst is enough."""
+
+
+class Link(Struct, frozen=True):
+    """A network device."""
+
+    index: int
+    name: str
+    carrier: bool
+
+
+class Address(Struct, frozen=True):
+    """An IPv4 address of a device."""
+
+    index: int
+    address: IPv4Address
+
+
+class Route(Struct, frozen=True):
+    """A unicast route through a device. `source` is the address it prefers, if it says one."""
+
+    index: int
+    network: IPv4Network
+    source: IPv4Address | None = None
+
+
+class Snapshot(Struct, frozen=True):
+    """What the kernel says of this host's links, addresses and routes."""
+
+    links: tuple[Link, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    routes: tuple[Route, ...] = ()
+
+
+def care_of_addresses(
+    snapshot: Snapshot, names: Iterable[str], home_agent: IPv4Address, home_address: IPv4Address
+) -> dict[str, IPv4Address]:
+    """Return the care-of address of each of these interfaces that is usable."""
+    wanted = frozenset(names)
+    found: dict[str, IPv4Address] = {}
+    for link in snapshot.links:
+        if link.name not in wanted or not link.carrier:
+            continue
+        routes = [r for r in snapshot.routes if r.index == link.index and home_agent in r.network]
+        own = [a.address for a in snapshot.addresses if a.index == link.index]
+        own = [address for address in own if address != home_address]
+        if routes and own:
+            preferred = [route.source for route in routes if route.source]
+            found[link.name] = next((each for each in preferred if each in own), own[0])
+    return found
+
+
+class Links:
+    """Tells of every change to the usable interfaces among `names`."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        home_agent: IPv4Address,
+        home_address: IPv4Address,
+        tell: Callable[[InterfaceUp | InterfaceDown], None],
+    ) -> None:
+        self._names = tuple(names)
+        self._home_agent = home_agent
+        self._home_address = home_address
+        self._tell = tell
+        self._known: dict[str, IPv4Address] = {}
+
+    async def watch(self) -> None:
+        """Tell what is usable now, then of every change, until cancelled."""
+        while True:
+            try:
+                await self._watch()
+            except (NetlinkError, OSError) as error:
+                # A burst that overran the socket's buffer: what was missed is read anew.
+                _log.warning("rtnetlink: %s", error)
+            await asyncio.sleep(_BURST_S)
+
+    async def _watch(self) -> None:
+        async with AsyncIPRoute() as monitor, AsyncIPRoute() as questions:
+            changed = asyncio.Event()
+            listener = asyncio.create_task(_listen(monitor, changed))
+            await self._look(questions)
+            try:
+                while True:
+                    await changed.wait()
+                    await asyncio.sleep(_BURST_S)
+                    changed.clear()
+                    await self._look(questions)
+                    if listener.done():
+                        listener.result()
+                        return
+            finally:
+                listener.cancel()
+
+    async def _look(self, netlink: Any) -> None:  # noqa: ANN401 -- pyroute2 has no types
+        snapshot = await read_snapshot(netlink)
+        usable = care_of_addresses(snapshot, self._names, self._home_agent, self._home_address)
+        for name in self._names:
+            before, after = self._known.get(name), usable.get(name)
+            if after is None and before is not None:
+                self._tell(InterfaceDown(name))
+            elif after is not None and after != before:
+                self._tell(InterfaceUp(name, after))
+        self._known = usable
+
+
+async def _listen(monitor: Any, changed: asyncio.Event) -> None:  # noqa: ANN401
+    try:
+        await monitor.bind(groups=_GROUPS)
+        changed.set()
+        async for _message in monitor.get():
+            changed.set()
+    finally:
+        changed.set()
+
+
+async def read_snapshot(netlink: Any) -> Snapshot:  # noqa: ANN401
+    """Read links, addresses and routes from the kernel."""
+    links = [
+        Link(message["index"], message.get_attr("IFLA_IFNAME"), _has_carrier(message["flags"]))
+        async for message in await netlink.get_links()
+    ]
+    addresses = [
+        Address(message["index"], IPv4Address(message.get_attr("IFA_LOCAL")))
+        async for message in await netlink.get_addr(family=_AF_INET)
+        if message["scope"] == _GLOBAL_SCOPE
+    ]
+    routes: list[Route] = []
+    async for message in await netlink.get_routes(family=_AF_INET):
+        routes += _routes(message)
+    return Snapshot(tuple(links), tuple(addresses), tuple(routes))
+
+
+def _has_carrier(flags: int) -> bool:
+    return bool(flags & _IFF_UP) and bool(flags & _IFF_LOWER_UP)
+
+
+def _routes(message: Any) -> list[Route]:  # noqa: ANN401
+    """One route for each device that it may take."""
+    table = message.get_attr("RTA_TABLE") or message["table"]
+    if message["type"] != _UNICAST or table == _LOCAL_TABLE:
+        return []
+    destination = message.get_attr("RTA_DST") or "0.0.0.0"  # noqa: S104 -- a prefix, not a bind
+    network = IPv4Network(f"{destination}/{message['dst_len']}")
+    source = message.get_attr("RTA_PREFSRC")
+    hops: list[Any] = message.get_attr("RTA_MULTIPATH") or []
+    devices: list[int | None] = [message.get_attr("RTA_OIF"), *(hop["oif"] for hop in hops)]
+    preferred = IPv4Address(source) if source else None
+    return [Route(device, network, preferred) for device in devices if device]

@@ -1,0 +1,188 @@
+"""`flowbind mobile-node run`: the mobile node's engine with the links and tables of its host."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from flowbind.control.messages import PathRow, PolicySetRequest
+from flowbind.daemon import process
+from flowbind.daemon.answers import Answers, Refusal
+from flowbind.daemon.config import ConfigError, MobileNodeSettings, read_policy
+from flowbind.daemon.control_server import ControlServer
+from flowbind.daemon.errors import DaemonError
+from flowbind.daemon.links import Links
+from flowbind.daemon.loop import EngineLoop
+from flowbind.daemon.perform import Outlets, Performer
+from flowbind.daemon.probes import Probes
+from flowbind.daemon.sockets import InterfacePorts
+from flowbind.dataplane.base import Role
+from flowbind.dataplane.ebpf.plane import EbpfSettings, open_ebpf
+from flowbind.engine.mobile_node import MobileNode
+from flowbind.engine.mobile_node.state import Interface
+from flowbind.events import (
+    DeregisterRequested,
+    InterfaceDown,
+    InterfaceUp,
+    PolicyReplaced,
+    RegisterRequested,
+)
+from flowbind.model.binding import Binding
+from flowbind.model.tunnel import NodeForwarding
+from flowbind.store import open_store
+
+_log = logging.getLogger("flowbind")
+
+
+def plane_settings(settings: MobileNodeSettings) -> EbpfSettings:
+    """Return what the data plane of this mobile node is made with."""
+    return EbpfSettings(
+        role=Role.MOBILE_NODE,
+        device=settings.device,
+        pin_path=settings.pin_path,
+        home_agent=settings.engine.home_agent,
+        home_address=settings.engine.home_address,
+        default_route=settings.default_route,
+    )
+
+
+def run(settings: MobileNodeSettings) -> None:
+    """Run until SIGTERM. Raises DaemonError, StoreError or DataPlaneError if it cannot start."""
+    process.warn(settings.warnings)
+    config = settings.engine
+    with ExitStack() as stack:
+        store = open_store(settings.store)
+        stack.callback(store.close)
+        records = store.load()
+        probes = Probes(config.home_address, config.home_agent)
+        stack.callback(probes.close)
+        server = ControlServer(Path(settings.socket))
+        stack.callback(server.close)
+        # The last thing that may fail, so that a failed start leaves nothing half-configured.
+        plane = open_ebpf(plane_settings(settings))
+        stack.callback(plane.close)
+        process.warn(plane.warnings)
+        engine = MobileNode(config)
+        ports = InterfacePorts()
+        stack.callback(ports.close_all)
+        loop = EngineLoop(engine, Performer(plane, store, Outlets(ports.send, probes.send)))
+        process.tell_what_was_found(plane.reconcile(loop.restore(records)))
+        answers = Answers(MobileNodeRole(engine, loop), plane)
+        asyncio.run(_serve(engine, loop, ports, probes, server, answers))
+
+
+async def _serve(
+    engine: MobileNode,
+    loop: EngineLoop,
+    ports: InterfacePorts,
+    probes: Probes,
+    server: ControlServer,
+    answers: Answers,
+) -> None:
+    running = asyncio.get_running_loop()
+
+    def link_changed(event: InterfaceUp | InterfaceDown) -> None:
+        if isinstance(event, InterfaceDown):
+            ports.close(event.name)
+        else:
+            try:
+                port = ports.open(event.name, event.address)
+            except DaemonError as error:
+                # It went away again; the next notification says what is true then.
+                _log.warning("%s: %s", event.name, error)
+                return
+            running.add_reader(port, lambda: loop.submit(*port.receive()))
+        loop.submit(event)
+
+    running.add_reader(probes, lambda: loop.submit(*probes.receive()))
+    await server.start(answers.answer)
+    loop.arm()
+    config = engine.config
+    _log.info("mobile node %s of home agent %s", config.home_address, config.home_agent)
+    links = Links(engine.interfaces, config.home_agent, config.home_address, link_changed)
+    watching = asyncio.create_task(links.watch())
+    await process.until_told()
+    watching.cancel()
+
+
+class MobileNodeRole:
+    """What an operator is told of a mobile node, and may ask of it."""
+
+    name = "mobile-node"
+
+    def __init__(self, engine: MobileNode, loop: EngineLoop) -> None:
+        self._engine = engine
+        self._loop = loop
+        self.home_agent = engine.config.home_agent
+        self.home_address: IPv4Address | None = engine.config.home_address
+
+    def mobile_nodes(self) -> int:
+        """This one."""
+        return 1
+
+    def multipath(self) -> str:
+        """What the configuration says of multipath."""
+        return self._engine.config.multipath
+
+    def bindings(self) -> list[tuple[IPv4Address, Binding]]:
+        """Every binding of this node."""
+        record = self._engine.record
+        return [(record.home_address, binding) for binding in record.bindings]
+
+    def paths(self) -> list[PathRow]:
+        """Every interface, with or without a tunnel."""
+        return [self._path_row(each) for each in self._engine.paths]
+
+    def _path_row(self, interface: Interface) -> PathRow:
+        config, keepalive = interface.config, interface.keepalive
+        local = interface.tunnel.local if interface.tunnel else interface.address
+        return PathRow(
+            home_address=str(self.home_address),
+            bid=config.bid,
+            interface=config.name,
+            state=interface.state.value,
+            local=str(local) if local else "-",
+            remote=str(self.home_agent),
+            encapsulation=config.encapsulation.value,
+            weight=config.weight,
+            rtt_ms=None if keepalive.rtt_s is None else round(keepalive.rtt_s * 1000, 3),
+            loss=None if keepalive.rtt_s is None else round(keepalive.loss, 4),
+        )
+
+    def forwarding(self) -> Mapping[IPv4Address, NodeForwarding]:
+        """What our own packets are forwarded by."""
+        home_address = self._engine.config.home_address
+        paths = tuple(each.tunnel for each in self._engine.paths if each.tunnel)
+        return {home_address: NodeForwarding(home_address, paths, self._engine.rules)}
+
+    def counters(self) -> Mapping[str, int]:
+        """What the engine counted."""
+        return self._engine.statistics
+
+    def replace_policy(self, request: PolicySetRequest) -> None:
+        """Take another flow policy and register it at once. Raises Refusal."""
+        bids = {each.config.name: each.config.bid for each in self._engine.paths}
+        try:
+            policy = read_policy(request.flows, request.source, bids)
+        except ConfigError as error:
+            raise Refusal(str(error)) from error
+        self._loop.submit(PolicyReplaced(policy))
+
+    def register(self, interface: str | None) -> str:
+        """Register an interface again, or renew all in one request. Raises Refusal."""
+        self._known(interface)
+        self._loop.submit(RegisterRequested(interface))
+        return f"registering {interface or 'every interface'}"
+
+    def deregister(self, interface: str | None) -> str:
+        """Deregister an interface, or all in one request. Raises Refusal."""
+        self._known(interface)
+        self._loop.submit(DeregisterRequested(interface))
+        return f"deregistering {interface or 'every interface'}"
+
+    def _known(self, interface: str | None) -> None:
+        if interface is not None and interface not in self._engine.interfaces:
+            known = ", ".join(self._engine.interfaces)
+            raise Refusal(f"no interface {interface} is configured: {known}")

@@ -1,0 +1,148 @@
+"""Keepalives: an ICMP echo request inside one tunnel, to the home agent and back by the same path.
+
+The inner packet goes from the home address to the home agent, which answers it on the path that it
+came by. The echo identifier holds the BID, and a secret of this run in the data keeps answers that
+nobody asked for from being believed.
+"""
+
+import logging
+import secrets
+import socket
+import struct
+from ipaddress import IPv4Address
+from typing import Final
+
+from flowbind.daemon.errors import DaemonError
+from flowbind.effects import SendProbe
+from flowbind.events import ProbeAnswered
+from flowbind.model.binding import Encapsulation
+
+_log = logging.getLogger("flowbind")
+
+_IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
+_ICMP: Final = struct.Struct("!BBHHH")
+_GRE_IPV4: Final = bytes.fromhex("00000800")
+_PACKET_INFO: Final = struct.Struct("=i4s4s")
+
+_VERSION_AND_LENGTH: Final = 0x45
+_DSCP_CS6: Final = 0xC0
+"""Network control: a keepalive that waits behind a download says nothing about the path."""
+_TTL: Final = 64
+_PROTOCOL: Final = {Encapsulation.IP_IN_IP: 4, Encapsulation.GRE: 47}
+_ECHO_REPLY: Final = 0
+_ECHO_REQUEST: Final = 8
+_SECRET_OCTETS: Final = 16
+_IP_PKTINFO: Final = 8
+_SOL_RAW: Final = 255
+_ICMP_FILTER: Final = 1
+_MAX_PACKET: Final = 2048
+
+
+class Probes:
+    """Sends keepalives and recognises their answers."""
+
+    def __init__(self, home_address: IPv4Address, home_agent: IPv4Address) -> None:
+        self._home_address = home_address
+        self._home_agent = home_agent
+        self._secret = secrets.token_bytes(_SECRET_OCTETS)
+        try:
+            self._out = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+            self._in = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        except OSError as error:
+            raise DaemonError(f"raw socket: {error.strerror}: run as root") from error
+        self._in.setblocking(False)
+        self._out.setblocking(False)
+        self._in.setsockopt(
+            _SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF)
+        )
+
+    def fileno(self) -> int:
+        """Return the descriptor that answers arrive at."""
+        return self._in.fileno()
+
+    def send(self, probe: SendProbe) -> None:
+        """Send one echo request through the tunnel of the probe's path."""
+        try:
+            index = socket.if_nametoindex(probe.path.interface or "")
+            info = _PACKET_INFO.pack(index, probe.path.local.packed, bytes(4))
+            self._out.sendmsg(
+                [encode_probe(probe, self._home_agent, self._secret)],
+                [(socket.IPPROTO_IP, _IP_PKTINFO, info)],
+                0,
+                (str(probe.path.remote), 0),
+            )
+        except OSError as error:
+            # It counts as one that is not answered, which is what it is.
+            _log.debug("keepalive on %s: %s", probe.path.interface, error.strerror)
+
+    def receive(self) -> list[ProbeAnswered]:
+        """Return the answers that are there."""
+        found: list[ProbeAnswered] = []
+        while True:
+            try:
+                packet, (source, _port) = self._in.recvfrom(_MAX_PACKET)
+            except BlockingIOError:
+                return found
+            except OSError:
+                continue
+            answer = decode_answer(packet, self._secret)
+            if answer is not None and source == str(self._home_agent):
+                found.append(answer)
+
+    def close(self) -> None:
+        """Close both sockets."""
+        self._in.close()
+        self._out.close()
+
+
+def encode_probe(probe: SendProbe, home_agent: IPv4Address, secret: bytes) -> bytes:
+    """Return the whole packet, outer header first."""
+    path = probe.path
+    echo = _echo_request(path.bid, probe.sequence, secret)
+    inner = _ipv4(probe.home_address, home_agent, socket.IPPROTO_ICMP, echo)
+    if path.encapsulation is Encapsulation.GRE:
+        inner = _GRE_IPV4 + inner
+    return _ipv4(path.local, path.remote, _PROTOCOL[path.encapsulation], inner)
+
+
+def decode_answer(packet: bytes, secret: bytes) -> ProbeAnswered | None:
+    """Recognise an answer to a probe of this run; None for any other packet."""
+    start = (packet[0] & 0x0F) * 4 if packet else 0
+    if len(packet) != start + _ICMP.size + len(secret):
+        return None
+    kind, code, _checksum, bid, sequence = _ICMP.unpack_from(packet, start)
+    if (kind, code) != (_ECHO_REPLY, 0):
+        return None
+    if not secrets.compare_digest(packet[start + _ICMP.size :], secret):
+        return None
+    return ProbeAnswered(bid, sequence)
+
+
+def _echo_request(identifier: int, sequence: int, data: bytes) -> bytes:
+    unsummed = _ICMP.pack(_ECHO_REQUEST, 0, 0, identifier, sequence) + data
+    return _ICMP.pack(_ECHO_REQUEST, 0, _checksum(unsummed), identifier, sequence) + data
+
+
+def _ipv4(source: IPv4Address, destination: IPv4Address, protocol: int, data: bytes) -> bytes:
+    def header(checksum: int) -> bytes:
+        return _IPV4.pack(
+            _VERSION_AND_LENGTH,
+            _DSCP_CS6,
+            _IPV4.size + len(data),
+            0,
+            0x4000,
+            _TTL,
+            protocol,
+            checksum,
+            source.packed,
+            destination.packed,
+        )
+
+    return header(_checksum(header(0))) + data
+
+
+def _checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071) of an even number of octets."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF

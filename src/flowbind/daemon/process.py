@@ -1,0 +1,40 @@
+"""What every daemon's process does alike: warn, say that it is ready, wait for the end."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterable
+from typing import Final
+
+from flowbind.dataplane.base import Reconciliation
+
+_log = logging.getLogger("flowbind")
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Tell the operator what is accepted and may not be meant."""
+    for warning in warnings:
+        _log.warning(warning)
+
+
+def tell_what_was_found(found: Reconciliation) -> None:
+    """Tell what a start found in the kernel and what became of it."""
+    if found.adopted or found.updated or found.removed:
+        _log.info(
+            "forwarding taken over: %d nodes as they were, %d brought up to date, %d removed",
+            found.adopted,
+            found.updated,
+            found.removed,
+        )
+
+
+async def until_told() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _ENDING:
+        loop.add_signal_handler(number, told.set)
+    await told.wait()
+    _log.info("ending; what is forwarded goes on")

@@ -1,0 +1,139 @@
+"""UDP port 434 of a home agent, and the ports that a mobile node sends from.
+
+A mobile node has one socket for each interface, bound to that interface: a request leaves through
+the interface that it registers, whatever the routing table prefers (RFC 7629 5.1).
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+from contextlib import suppress
+from ipaddress import IPv4Address
+from typing import Final
+
+from flowbind.daemon.errors import DaemonError
+from flowbind.effects import SendDatagram
+from flowbind.events import Received
+from flowbind.wire.iana import MOBILE_IP_PORT
+
+_log = logging.getLogger("flowbind")
+
+BATCH: Final = 256
+"""The most datagrams that share one commit; a full batch still answers within milliseconds."""
+
+_MAX_DATAGRAM: Final = 65535
+_RECEIVE_BUFFER_OCTETS: Final = 4 << 20
+_SO_RCVBUFFORCE: Final = 33
+
+
+class Port:
+    """A UDP socket that is read in batches."""
+
+    def __init__(self, address: IPv4Address, port: int, interface: str | None = None) -> None:
+        self.address = address
+        self.interface = interface
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        try:
+            if interface is not None:
+                self._socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode()
+                )
+            self._socket.bind((str(address), port))
+        except OSError as error:
+            self._socket.close()
+            raise DaemonError(_why(error, address, port)) from error
+        # Without the privilege the system's own limit has to do.
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_OCTETS)
+        self.port = int(self._socket.getsockname()[1])
+
+    def fileno(self) -> int:
+        """Return the descriptor, for the event loop."""
+        return self._socket.fileno()
+
+    def receive(self) -> list[Received]:
+        """Return the datagrams that are there, a batch at the most."""
+        found: list[Received] = []
+        while len(found) < BATCH:
+            try:
+                payload, (source, source_port) = self._socket.recvfrom(_MAX_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                # An ICMP error about something sent before; the retransmission deals with it.
+                _log.debug("receiving: %s", error.strerror)
+                continue
+            found.append(
+                Received(
+                    payload,
+                    IPv4Address(source),
+                    source_port,
+                    self.address,
+                    self.port,
+                    self.interface,
+                )
+            )
+        return found
+
+    def send(self, datagram: SendDatagram) -> None:
+        """Send a datagram. One that cannot be sent is lost, as one may be on the way."""
+        try:
+            self._socket.sendto(
+                datagram.payload, (str(datagram.destination), datagram.destination_port)
+            )
+        except OSError as error:
+            _log.debug("sending to %s: %s", datagram.destination, error.strerror)
+
+    def close(self) -> None:
+        """Close the socket. The event loop forgets it first: its number will be another's."""
+        with suppress(RuntimeError):
+            asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
+
+def _why(error: OSError, address: IPv4Address, port: int) -> str:
+    where = f"{address}, UDP port {port}" if port else str(address)
+    reasons = {
+        errno.EADDRINUSE: "in use by another process",
+        errno.EADDRNOTAVAIL: "not an address of this host",
+        errno.EACCES: "not permitted: run as root",
+        errno.EPERM: "not permitted: run as root",
+    }
+    return f"{where}: {reasons.get(error.errno or 0, error.strerror)}"
+
+
+def home_agent_port(address: IPv4Address) -> Port:
+    """Open UDP port 434 on the home agent's address. Raises DaemonError."""
+    return Port(address, MOBILE_IP_PORT)
+
+
+class InterfacePorts:
+    """The sockets of a mobile node: one for each interface that has a care-of address."""
+
+    def __init__(self) -> None:
+        self._ports: dict[str, Port] = {}
+
+    def open(self, interface: str, address: IPv4Address) -> Port:
+        """Send and receive on an interface from this address. Raises DaemonError."""
+        self.close(interface)
+        self._ports[interface] = Port(address, 0, interface)
+        return self._ports[interface]
+
+    def close(self, interface: str) -> None:
+        """Use this interface no more."""
+        port = self._ports.pop(interface, None)
+        if port is not None:
+            port.close()
+
+    def send(self, datagram: SendDatagram) -> None:
+        """Send a datagram out of the interface that it names."""
+        port = self._ports.get(datagram.interface or "")
+        if port is not None:
+            port.send(datagram)
+
+    def close_all(self) -> None:
+        """Close every socket."""
+        for interface in tuple(self._ports):
+            self.close(interface)
