@@ -210,9 +210,9 @@ class Agent:
         paths = self.ask(PathsRequest(), Paths).paths
         return {path.bid or 0 for path in paths if path.state == "up"}
 
-    def map_entries(self) -> dict[str, int]:
-        """Count what is left in the pinned maps that describe tunnels and policy, by bpftool."""
-        return {name: _entries(self.role.pins / name) for name in _TUNNEL_MAPS}
+    def forwards_nothing(self) -> bool:
+        """Tell whether its pinned maps of tunnels and policies are empty, as bpftool sees them."""
+        return not any(_entries(self.role.pins / name) for name in _TUNNEL_MAPS)
 
     def leftovers(self) -> list[str]:
         """Name what is left of it in the kernel: pins, device, routes, rules."""

@@ -20,7 +20,7 @@ from flowbind.lab import agents, observe, processes, topology
 from flowbind.lab.agents import Agent
 from flowbind.lab.errors import LabError
 from flowbind.lab.page import page
-from flowbind.lab.report import Progress, print_table, print_verdict
+from flowbind.lab.report import TABLE_WIDTH, Progress, print_table, print_verdict
 from flowbind.lab.results import StoryResult, to_json
 from flowbind.lab.stage import Stage, take_down
 from flowbind.lab.story import play
@@ -106,6 +106,8 @@ def demo(options: DemoOptions) -> int:
     """Play the story; 0 if everything held, 1 if not."""
     require(demo=True)
     console = Console(stderr=options.json, highlight=False)
+    if not console.is_terminal:
+        console.width = TABLE_WIDTH
     began_at = time.monotonic()
     with exclusively(), _stopping_on_signals():
         if take_down():

@@ -51,7 +51,7 @@ i.cdma { background: var(--cdma); }
 svg { display: block; width: 100%; height: auto; }
 svg text { font: 10.5px system-ui, "Segoe UI", Arial, sans-serif; fill: var(--soft); }
 svg .plot-title { font-size: 12px; font-weight: 600; fill: var(--ink); }
-svg .name { font-size: 13px; font-weight: 600; fill: var(--ink); text-anchor: middle; }
+svg .name { font-size: 12px; font-weight: 600; fill: var(--ink); text-anchor: middle; }
 svg .small { font-size: 11px; text-anchor: middle; } svg .small.end { text-anchor: end; }
 svg .tick { font-variant-numeric: tabular-nums; }
 svg .axis { stroke: var(--soft); } svg .grid { stroke: var(--rule); }

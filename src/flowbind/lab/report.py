@@ -1,6 +1,7 @@
 """The story on a terminal: live while it is played, and a table at its end."""
 
 import time
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,6 +10,11 @@ from rich.table import Table
 
 from flowbind.lab import topology
 from flowbind.lab.results import FlowResult, PhaseResult, StoryResult, complaints
+
+_TEXT_WIDTH = 30
+_WIDTHS = (44, _TEXT_WIDTH, *(6 for _access in topology.ACCESSES), 6, 5, 2)
+TABLE_WIDTH = sum(_WIDTHS) + len(_WIDTHS)
+_HEADINGS = ["   flow", "expected", *(each.title for each in topology.ACCESSES), "sent", "lost", ""]
 
 _GOOD, _BAD = "[green]ok[/]", "[bold red]FAILED[/]"
 
@@ -51,24 +57,23 @@ class Progress:
 
 def print_table(console: Console, result: StoryResult) -> None:
     """Print the story phase by phase."""
-    table = Table(
-        title="Packets seen in the access routers, by inner 5-tuple", title_justify="left"
-    )
-    table.add_column("flow")
-    table.add_column("expected")
-    for access in topology.ACCESSES:
-        table.add_column(access.title, justify="right")
-    table.add_column("sent", justify="right")
-    table.add_column("lost", justify="right")
-    table.add_column("")
+    console.print("\n[bold]Packets seen in the access routers, by inner 5-tuple[/]\n")
+    console.print(_rows([_HEADINGS], style="dim"))
     for phase in result.phases:
-        table.add_section()
         verdict = _GOOD if phase.ok else _BAD
-        heading = f"[bold]{phase.number}  {escape(phase.name)}[/]"
-        table.add_row(heading, *[""] * (len(topology.ACCESSES) + 3), verdict)
-        for flow in phase.flows:
-            table.add_row(*_cells(flow))
-    console.print(table)
+        console.print(f"\n[bold]{phase.number}  {escape(phase.name)}[/]  {verdict}")
+        console.print(_rows([_cells(flow) for flow in phase.flows]))
+    console.print()
+
+
+def _rows(rows: Iterable[list[str]], style: str = "") -> Table:
+    """One phase's rows; fixed widths line up those of all phases."""
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), style=style)
+    for width in _WIDTHS:
+        table.add_column(width=width, justify="left" if width >= _TEXT_WIDTH else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _cells(flow: FlowResult) -> list[str]:
