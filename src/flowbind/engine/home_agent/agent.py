@@ -20,10 +20,10 @@ from flowbind.effects import (
     SendDatagram,
 )
 from flowbind.engine.deadlines import Deadlines
-from flowbind.engine.home_agent.bindings import deregistered, registered
-from flowbind.engine.home_agent.flows import check_identifiers, replaced
+from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
+from flowbind.engine.home_agent.flows import check_identifiers, check_number, replaced
 from flowbind.engine.home_agent.projection import forwards_alike, project
-from flowbind.engine.home_agent.replies import reply_to
+from flowbind.engine.home_agent.replies import denial_instead_of, home_address_of, reply_to
 from flowbind.engine.home_agent.validation import (
     Request,
     check_association,
@@ -36,12 +36,18 @@ from flowbind.events import EffectFailed, Event, Received, Restored, TimerExpire
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.errors import WireError
-from flowbind.wire.iana import ReplyCode, RequestFlag
+from flowbind.wire.iana import INFINITE_LIFETIME_S, ReplyCode, RequestFlag
 from flowbind.wire.message import decode
 from flowbind.wire.registration import RegistrationRequest
 
 DENIAL_INTERVAL_S: Final = 1.0
 """Denials for want of authentication go out at most this often for one home address."""
+
+REPAIR_INTERVAL_S: Final = 5.0
+"""How long after a failure the data plane is asked again for what it should forward."""
+
+_LONGEST_LIFETIME_S: Final = INFINITE_LIFETIME_S - 1
+"""No binding is granted for ever: its node might never come back to renew it."""
 
 _BindingKey = tuple[IPv4Address, int | None]
 
@@ -55,6 +61,7 @@ class HomeAgent:
         self.statistics: Counter[str] = Counter()
         self._entries = {entry.home_address: entry for entry in config.mobile_nodes}
         self._expiries: Deadlines[_BindingKey] = Deadlines()
+        self._repairs: Deadlines[IPv4Address] = Deadlines()
         self._denied_at: dict[IPv4Address, float] = {}
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -63,7 +70,7 @@ class HomeAgent:
             case Received():
                 return self._on_received(event, now)
             case TimerExpired():
-                return self._on_timer(now)
+                return [*self._expire(now), *self._repair(now)]
             case Restored():
                 return self._on_restored(event, now)
             case EffectFailed():
@@ -74,7 +81,10 @@ class HomeAgent:
 
     def deadline(self) -> float | None:
         """Return the Unix time at which TimerExpired is wanted, or None."""
-        return self._expiries.next()
+        expiry, repair = self._expiries.next(), self._repairs.next()
+        if expiry is None or repair is None:
+            return repair if expiry is None else expiry
+        return min(expiry, repair)
 
     # ---- registration (RFC 5944 3.8.2)
 
@@ -88,9 +98,10 @@ class HomeAgent:
             self.statistics["discarded_not-a-request"] += 1
             return []
         entry = self._entries.get(message.home_address)
+        if entry is None:
+            self.statistics["refused_no-security-association"] += 1
+            return []
         try:
-            check_association(message, entry)
-            assert entry is not None  # noqa: S101 -- check_association has refused that
             return self._on_request(event, message, entry, now)
         except Refused as refusal:
             return self._refuse(event, message, entry, refusal, now)
@@ -101,16 +112,23 @@ class HomeAgent:
         """Accept one Registration Request, or raise Refused and change nothing."""
         association = entry.association
         before = self.records.get(message.home_address)
+        check_association(message, association)
         check_authenticator(event.payload, association)
         last = before.identification if before else None
         check_identification(message, association, last, now)
         request = check_form(message, self.config, entry)
-        lifetime_s = min(message.lifetime_s, self.config.max_lifetime_s)
+        lifetime_s = min(message.lifetime_s, self.config.max_lifetime_s, _LONGEST_LIFETIME_S)
         record = before or NodeRecord(message.home_address, message.identification)
         after = self._granted(record, request, lifetime_s, now)
-        self.statistics["accepted_deregistration" if not lifetime_s else "accepted"] += 1
+        self.statistics["accepted" if lifetime_s else "accepted_deregistration"] += 1
         reply = reply_to(event, message, self.config, association, _code(request), now, lifetime_s)
-        return [*self._replace(entry, before, after), reply, *self._news(before, after)]
+        self._keep(before, after)
+        # A record without bindings is kept for its Identification: it stops the replay of requests
+        # that were accepted a moment ago.
+        save = SaveNode(after, before)
+        if forwards_alike(record, after):
+            return [save, reply]
+        return [self._forwarding(entry, after), save, reply, *_news(record, after)]
 
     def _granted(
         self, record: NodeRecord, request: Request, lifetime_s: int, now: float
@@ -121,38 +139,25 @@ class HomeAgent:
             bindings = registered(record, message, multipath, lifetime_s, now)
         else:
             bindings = deregistered(record, message, multipath)
-        if len(bindings) > self.config.max_bindings:
+        if len(bindings) > max(self.config.max_bindings, len(record.bindings)):
             raise Refused("too-many-bindings", ReplyCode.TOO_MANY_BINDINGS)
         bids = frozenset(each.bid for each in bindings if each.bid is not None)
         check_identifiers(request.flow_bindings, bids)
-        starts_anew = lifetime_s and (multipath is None or multipath.overwrite)
+        overwrites = multipath is not None and multipath.overwrite
+        starts_anew = lifetime_s and (overwrites or changes_kind(record, multipath))
         rules = replaced(
             () if starts_anew else record.rules,
             request.flow_bindings,
             multipath.bid if multipath else None,
             bids,
         )
+        check_number(rules)
         return structs.replace(
             record,
             identification=message.identification,
             bindings=bindings,
             rules=rules if bindings else (),
         )
-
-    def _replace(
-        self, entry: MobileNodeEntry, before: NodeRecord | None, after: NodeRecord
-    ) -> list[Effect]:
-        """Put a record in the place of another, and ask for what follows from it.
-
-        A record without bindings is kept for its Identification: it stops the replay of requests
-        that were accepted a moment ago.
-        """
-        effects: list[Effect] = []
-        if not forwards_alike(before or NodeRecord(after.home_address, 0), after):
-            effects.append(self._forwarding(entry, after))
-        effects.append(SaveNode(after, before))
-        self._keep(before, after)
-        return effects
 
     def _keep(self, before: NodeRecord | None, after: NodeRecord) -> None:
         self.records[after.home_address] = after
@@ -169,12 +174,12 @@ class HomeAgent:
         self,
         event: Received,
         message: RegistrationRequest,
-        entry: MobileNodeEntry | None,
+        entry: MobileNodeEntry,
         refusal: Refused,
         now: float,
     ) -> list[Effect]:
         self.statistics[f"refused_{refusal.reason}"] += 1
-        if refusal.code is None or entry is None:
+        if refusal.code is None:
             return []
         if refusal.code is ReplyCode.MOBILE_NODE_FAILED_AUTHENTICATION:
             if now - self._denied_at.get(message.home_address, 0.0) < DENIAL_INTERVAL_S:
@@ -184,29 +189,18 @@ class HomeAgent:
         text = f"{message.home_address}: request from {event.source} denied"
         return [reply, Log("warning", f"{text} with {int(refusal.code)}: {refusal.reason}")]
 
-    @staticmethod
-    def _news(before: NodeRecord | None, after: NodeRecord) -> list[Effect]:
-        """Tell the operator of paths that come and go, not of renewals."""
-        bindings = before.bindings if before else ()
-        known = {(each.bid, each.care_of_address) for each in bindings}
-        held = {(each.bid, each.care_of_address) for each in after.bindings}
-        news = [("registered", each) for each in held - known]
-        news += [("deregistered", each) for each in known - held]
-        return [
-            Log("info", f"{after.home_address}: BID {bid} {what} at {care_of_address}")
-            for what, (bid, care_of_address) in news
-        ]
-
     # ---- lifetimes (RFC 5944 3.8)
 
-    def _on_timer(self, now: float) -> list[Effect]:
+    def _expire(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
         for home_address in dict.fromkeys(key[0] for key in self._expiries.expired(now)):
             before = self.records[home_address]
             after = _unexpired(before, now)
             self.statistics["expired"] += len(before.bindings) - len(after.bindings)
-            effects += self._replace(self._entries[home_address], before, after)
-            effects += self._news(before, after)
+            self._keep(before, after)
+            effects.append(self._forwarding(self._entries[home_address], after))
+            effects.append(SaveNode(after, before))
+            effects += _news(before, after)
         return effects
 
     # ---- start, and what goes wrong
@@ -227,44 +221,64 @@ class HomeAgent:
         return effects
 
     def _on_effect_failed(self, event: EffectFailed, now: float) -> list[Effect]:
-        """Return to the record before, and deny with 130 what was about to be accepted."""
+        """Undo a request that was about to be accepted, and deny it with 130 instead.
+
+        What failed without a reply behind it (the end of a lifetime, a repair) is not undone: the
+        data plane is asked again later, and a store that lags behind does no harm.
+        """
         self.statistics["effect_failed"] += 1
-        effects: list[Effect] = [Log("error", f"cannot carry out a registration: {event.reason}")]
-        for failed in (event.effect, *event.unperformed):
-            match failed:
-                case SaveNode(record=record, previous=previous):
-                    entry = self._entries[record.home_address]
-                    empty = NodeRecord(record.home_address, record.identification)
-                    self._keep(record, previous or empty)
-                    effects.append(self._forwarding(entry, previous or empty))
-                case SendDatagram():
-                    effects.append(self._denied(failed, now))
-                case _:
-                    pass
+        effects: list[Effect] = [Log("error", f"cannot be carried out: {event.reason}")]
+        replies = [each for each in event.unperformed if isinstance(each, SendDatagram)]
+        self._want_repair(event.effect, now + REPAIR_INTERVAL_S)
+        for effect in (event.effect, *event.unperformed):
+            if replies and isinstance(effect, SaveNode):
+                effects += self._undo(effect)
+            elif effect is not event.effect:
+                self._want_repair(effect, now)
+        for reply in replies:
+            entry = self._entries[home_address_of(reply)]
+            effects.append(denial_instead_of(reply, entry.association))
         return effects
 
-    def _denied(self, accepted: SendDatagram, now: float) -> SendDatagram:
-        """Turn a reply that was never sent into a denial for want of resources."""
-        reply = decode(accepted.payload)
-        association = self._entries[reply.home_address].association
-        asked = RegistrationRequest(
-            RequestFlag(0),
-            0,
-            reply.home_address,
-            reply.home_agent,
-            IPv4Address(0),
-            reply.identification,
-            reply.extensions,
-        )
-        event = Received(
-            b"",
-            accepted.destination,
-            accepted.destination_port,
-            accepted.source,
-            accepted.source_port,
-        )
-        code = ReplyCode.INSUFFICIENT_RESOURCES
-        return reply_to(event, asked, self.config, association, code, now)
+    def _undo(self, save: SaveNode) -> list[Effect]:
+        """Return to the record before, but for the Identification: it has been used."""
+        record = save.record
+        current = self.records[record.home_address]
+        if (current.bindings, current.rules) != (record.bindings, record.rules):
+            # A later request has been granted since; it stands.
+            return []
+        before = save.previous or NodeRecord(record.home_address, 0)
+        restored = structs.replace(before, identification=current.identification)
+        self._keep(current, restored)
+        return [self._forwarding(self._entries[record.home_address], restored)]
+
+    def _want_repair(self, effect: Effect, at: float) -> None:
+        """Have the data plane asked again, for a node whose forwarding may not be what it was."""
+        match effect:
+            case ProgramForwarding(node=node):
+                self._repairs.set(node.home_address, at)
+            case RemoveForwarding(home_address=home_address):
+                self._repairs.set(home_address, at)
+            case _:
+                pass
+
+    def _repair(self, now: float) -> list[Effect]:
+        return [
+            self._forwarding(self._entries[home_address], self.records[home_address])
+            for home_address in self._repairs.expired(now)
+        ]
+
+
+def _news(before: NodeRecord, after: NodeRecord) -> list[Effect]:
+    """Tell the operator of paths that come and go, not of renewals."""
+    known = [(each.bid, each.care_of_address) for each in before.bindings]
+    held = [(each.bid, each.care_of_address) for each in after.bindings]
+    news = [("registered", each) for each in held if each not in known]
+    news += [("deregistered", each) for each in known if each not in held]
+    return [
+        Log("info", f"{after.home_address}: BID {bid} {what} at {care_of_address}")
+        for what, (bid, care_of_address) in news
+    ]
 
 
 def _code(request: Request) -> ReplyCode:

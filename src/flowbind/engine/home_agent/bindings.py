@@ -72,6 +72,12 @@ def registered(
     return bindings
 
 
+def changes_kind(record: NodeRecord, multipath: Multipath | None) -> bool:
+    """Tell whether a node turns from RFC 7629 to plain RFC 5944 or back: its rules go then."""
+    plain = multipath is None
+    return any((each.bid is None) is not plain for each in record.bindings)
+
+
 def _placed(bindings: Bindings, binding: Binding) -> Bindings:
     """Put a binding in the place of the one with its BID, or at the end.
 

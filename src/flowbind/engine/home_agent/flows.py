@@ -9,6 +9,7 @@ BID owns keeps its place when it is sent again. The first match wins.
 
 from flowbind.engine.refusal import Refused
 from flowbind.model.flow import FlowRule
+from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import FlowAction, ReplyCode, SelectorFormat
 
@@ -20,6 +21,12 @@ def check_identifiers(sent: tuple[FlowBinding, ...], bids: frozenset[int]) -> No
     for flow_binding in sent:
         if flow_binding.action is FlowAction.FORWARD and bids.isdisjoint(flow_binding.bids):
             raise Refused("flow-binding-bid-unknown", ReplyCode.INVALID_FB_IDENTIFIER)
+
+
+def check_number(rules: Rules) -> None:
+    """Refuse (130) more rules than the data plane takes for one node."""
+    if len(rules) > MAX_RULES:
+        raise Refused("too-many-rules", ReplyCode.INSUFFICIENT_RESOURCES)
 
 
 def replaced(

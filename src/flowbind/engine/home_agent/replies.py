@@ -1,5 +1,9 @@
 """Registration Replies of a home agent (RFC 5944 3.8.3)."""
 
+from ipaddress import IPv4Address
+
+from msgspec import structs
+
 from flowbind.auth.association import SecurityAssociation
 from flowbind.auth.authenticator import protect
 from flowbind.auth.replay import mismatch_identification
@@ -7,7 +11,7 @@ from flowbind.effects import SendDatagram
 from flowbind.events import Received
 from flowbind.model.config import HomeAgentConfig
 from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, ReplyCode
-from flowbind.wire.message import all_of
+from flowbind.wire.message import all_of, decode
 from flowbind.wire.nai import NetworkAccessIdentifier
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 
@@ -43,3 +47,23 @@ def reply_to(
         destination=event.source,
         destination_port=event.source_port,
     )
+
+
+def home_address_of(reply: SendDatagram) -> IPv4Address:
+    """Return the home address that a reply of ours is about."""
+    return decode(reply.payload).home_address
+
+
+def denial_instead_of(accepted: SendDatagram, association: SecurityAssociation) -> SendDatagram:
+    """Turn a reply that was never sent into a denial for want of resources (130)."""
+    reply = decode(accepted.payload)
+    denial = RegistrationReply(
+        code=ReplyCode.INSUFFICIENT_RESOURCES,
+        lifetime_s=0,
+        home_address=reply.home_address,
+        home_agent=reply.home_agent,
+        identification=reply.identification,
+        extensions=all_of(reply, NetworkAccessIdentifier),
+    )
+    payload = protect(denial, ExtensionType.MOBILE_HOME_AUTHENTICATION, association)
+    return structs.replace(accepted, payload=payload)

@@ -13,16 +13,21 @@ from flowbind.auth.authenticator import AuthenticationError, verify
 from flowbind.auth.replay import ReplayError, check_timestamp
 from flowbind.engine.refusal import Refused
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
+from flowbind.wire.authentication import Authentication
 from flowbind.wire.extension import Extension, MalformedExtension
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import ExtensionType, ReplyCode
+from flowbind.wire.iana import ExtensionType, MultipathSubtype, ReplyCode
 from flowbind.wire.message import all_of, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
 
 KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
 
-Rfc7629 = Multipath | FlowBinding
+_THIS_NETWORK: Final = 0
+_LOOPBACK: Final = 127
+_FIRST_MULTICAST: Final = 224
+
+Extensions = tuple[Extension, ...]
 
 
 class Request(Struct, frozen=True):
@@ -33,14 +38,12 @@ class Request(Struct, frozen=True):
     flow_bindings: tuple[FlowBinding, ...]
 
 
-def check_association(message: RegistrationRequest, entry: MobileNodeEntry | None) -> None:
+def check_association(message: RegistrationRequest, association: SecurityAssociation) -> None:
     """3.8.2.1 a: without a security association for this SPI there is only silence."""
     _before, authentication, _after = split_at_authentication(message, KIND)
-    if entry is None:
-        raise Refused("no-security-association")
     if authentication is None:
         raise Refused("no-authentication-extension")
-    if authentication.spi != entry.association.spi:
+    if authentication.spi != association.spi:
         raise Refused("no-security-association")
 
 
@@ -66,26 +69,56 @@ def check_identification(
 def check_form(
     message: RegistrationRequest, config: HomeAgentConfig, entry: MobileNodeEntry
 ) -> Request:
-    """3.8.2.1 f and g, then the syntax rules and the authorisation of RFC 7629."""
+    """3.8.2.1 c to g, then the authorisation and the syntax of RFC 7629."""
+    protected, _authentication, exposed = split_at_authentication(message, KIND)
+    _check_exposed(exposed)
     if message.home_agent != config.address:
         raise Refused("home-agent-unknown", ReplyCode.UNKNOWN_HOME_AGENT_ADDRESS)
-    before, _authentication, after = split_at_authentication(message, KIND)
-    if any(_is_rfc7629(each) for each in after):
-        # Nothing vouches for it: a foreign agent, or somebody on the way, may have added it.
-        raise Refused("multipath-unauthenticated", ReplyCode.POORLY_FORMED_REQUEST)
-    for extension in before:
+    if not entry.multipath and any(_is_multipath(each) for each in protected):
+        raise Refused("multipath-not-allowed", ReplyCode.MULTIPATH_NOT_ALLOWED)
+    for extension in protected:
         if isinstance(extension, MalformedExtension):
             raise Refused(extension.reason, extension.code)
-    multipath = _multipath(message)
-    if multipath is not None and not entry.multipath:
-        raise Refused("multipath-not-allowed", ReplyCode.MULTIPATH_NOT_ALLOWED)
-    return Request(message, multipath, all_of(message, FlowBinding))
+    if message.lifetime_s:
+        _check_care_of_address(message, config)
+    return Request(message, _multipath(message), all_of(message, FlowBinding))
+
+
+def _check_exposed(exposed: Extensions) -> None:
+    """What stands behind the Mobile-Home Authentication Extension is not protected by it."""
+    for extension in exposed:
+        if isinstance(extension, Authentication):
+            if extension.type is ExtensionType.FOREIGN_HOME_AUTHENTICATION:
+                # 3.8.2.1 d: we share no security association with any foreign agent.
+                raise Refused("foreign-agent-unknown")
+        elif _is_rfc7629(extension):
+            # A foreign agent, or somebody on the way, may have added it.
+            raise Refused("multipath-unauthenticated", ReplyCode.POORLY_FORMED_REQUEST)
+
+
+def _check_care_of_address(message: RegistrationRequest, config: HomeAgentConfig) -> None:
+    """Refuse an address that no tunnel can end at, or whose tunnel would lead back to us."""
+    care_of_address = message.care_of_address
+    first_octet = int(care_of_address) >> 24
+    if (
+        first_octet in {_THIS_NETWORK, _LOOPBACK}
+        or first_octet >= _FIRST_MULTICAST
+        or care_of_address in {config.address, message.home_address}
+        or any(care_of_address == network.broadcast_address for network in config.home_networks)
+    ):
+        raise Refused("care-of-address-unusable", ReplyCode.POORLY_FORMED_REQUEST)
 
 
 def _is_rfc7629(extension: Extension) -> bool:
     if isinstance(extension, MalformedExtension):
         return extension.type == ExtensionType.MULTIPATH
-    return isinstance(extension, Rfc7629)
+    return isinstance(extension, Multipath | FlowBinding)
+
+
+def _is_multipath(extension: Extension) -> bool:
+    if isinstance(extension, MalformedExtension):
+        return _is_rfc7629(extension) and extension.subtype == MultipathSubtype.MULTIPATH
+    return isinstance(extension, Multipath)
 
 
 def _multipath(message: RegistrationRequest) -> Multipath | None:
