@@ -13,22 +13,38 @@
 #define ICMP_ECHO_REPLY 0
 #define ICMP_ECHO_REQUEST 8
 
-/* Where the headers of a tunnelled packet lie. */
+/* A tunnelled packet and where its headers lie. Lengths are octets. */
 struct tunnelled {
 	struct iphdr outer;
 	struct iphdr inner;
-	__u32 overhead; /* outer headers, octets */
-	__u32 inner_header; /* octets */
+	__u32 mac_length;
+	__u32 overhead; /* outer headers */
+	__u32 inner_header;
+	__u32 inner_length;
 };
 
-/* Load the headers. Returns TC_ACT_OK to leave the packet to the stack, 0 < otherwise refused. */
+static __always_inline __u32 inner_at(const struct tunnelled *packet)
+{
+	return packet->mac_length + packet->overhead;
+}
+
+static __always_inline int is_tunnel(const struct iphdr *outer)
+{
+	return (outer->protocol == IPPROTO_IPIP || outer->protocol == IPPROTO_GRE) &&
+	       !(outer->frag_off & bpf_htons(IP_OFFSET_AND_MORE));
+}
+
+/* Load the headers behind the outer one. Returns 0 or the reason to refuse the packet. */
 static __always_inline int load_tunnelled(struct __sk_buff *skb, struct tunnelled *packet)
 {
+	__u32 outer_length = ipv4_length(skb, packet->mac_length, &packet->outer);
 	struct gre_header gre;
 
+	if (ipv4_checksum(&packet->outer))
+		return COUNTER_DROP_MALFORMED;
 	packet->overhead = sizeof(packet->outer);
 	if (packet->outer.protocol == IPPROTO_GRE) {
-		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(packet->outer), &gre, sizeof(gre)))
+		if (bpf_skb_load_bytes(skb, inner_at(packet), &gre, sizeof(gre)))
 			return COUNTER_DROP_MALFORMED;
 		if (gre.flags & bpf_htons(GRE_REFUSED_FLAGS | GRE_VERSION))
 			return COUNTER_DROP_GRE_UNSUPPORTED;
@@ -36,42 +52,56 @@ static __always_inline int load_tunnelled(struct __sk_buff *skb, struct tunnelle
 			return COUNTER_DROP_GRE_UNSUPPORTED;
 		packet->overhead += sizeof(gre);
 	}
-	packet->inner_header = load_ipv4(skb, ETH_HLEN + packet->overhead, &packet->inner);
+	packet->inner_header = load_ipv4(skb, inner_at(packet), &packet->inner);
+	packet->inner_length = ipv4_length(skb, inner_at(packet), &packet->inner);
 	if (!packet->inner_header || !packet->inner.ttl)
+		return COUNTER_DROP_MALFORMED;
+	if (packet->overhead + packet->inner_length > outer_length)
 		return COUNTER_DROP_MALFORMED;
 	return 0;
 }
 
-/* RFC 6040 4.2: a congestion mark that the sender of the inner packet cannot take is a loss. */
-static __always_inline int congestion_lost(const struct tunnelled *packet)
+static __always_inline int congestion_marked(const struct tunnelled *packet)
 {
-	return (packet->outer.tos & ECN_MASK) == ECN_CE && !(packet->inner.tos & ECN_MASK);
+	return (packet->outer.tos & ECN_MASK) == ECN_CE;
+}
+
+/* The checks that both ends make once they know the path. Returns 0 or the reason to refuse. */
+static __always_inline int check_path(const struct tunnelled *packet, const struct path *path)
+{
+	if (!path)
+		return COUNTER_DROP_CARE_OF_ADDRESS_UNKNOWN;
+	if (path->protocol != packet->outer.protocol)
+		return COUNTER_DROP_ENCAPSULATION_MISMATCH;
+	/* RFC 6040 4.2: a congestion mark that the inner packet cannot take is a loss. */
+	if (congestion_marked(packet) && !(packet->inner.tos & ECN_MASK))
+		return COUNTER_DROP_CONGESTION_MARK;
+	return 0;
 }
 
 static __always_inline int out_of_tunnel(struct __sk_buff *skb, const struct tunnelled *packet,
 					 const struct settings *own)
 {
-	__u32 octets = skb->len - ETH_HLEN - packet->overhead;
-
 	if (bpf_skb_adjust_room(skb, -(__s32)packet->overhead, BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO))
 		return refuse(COUNTER_DROP_DECAPSULATION_FAILED);
+	/* RFC 6040 4.2: the mark of the outer header moves to the inner one. */
+	if (congestion_marked(packet))
+		bpf_skb_ecn_set_ce(skb);
 	count(COUNTER_DECAPSULATED_PACKETS);
-	count_by(COUNTER_DECAPSULATED_OCTETS, octets);
+	count_by(COUNTER_DECAPSULATED_OCTETS, packet->inner_length);
 	return bpf_redirect(own->device_ifindex, BPF_F_INGRESS);
 }
 
 static __always_inline int is_echo_request(struct __sk_buff *skb, const struct tunnelled *packet,
 					   const struct settings *own, struct icmp_header *icmp)
 {
-	__u32 at = ETH_HLEN + packet->overhead + sizeof(packet->inner);
-
 	if (packet->inner.daddr != own->home_agent || packet->inner.protocol != IPPROTO_ICMP)
 		return 0;
-	if (packet->inner_header != sizeof(packet->inner) ||
+	if (packet->inner_header != sizeof(packet->inner) || ipv4_checksum(&packet->inner) ||
 	    packet->inner.frag_off & bpf_htons(IP_OFFSET_AND_MORE))
 		return 0;
-	if (bpf_skb_load_bytes(skb, at, icmp, sizeof(*icmp)))
+	if (bpf_skb_load_bytes(skb, inner_at(packet) + sizeof(packet->inner), icmp, sizeof(*icmp)))
 		return 0;
 	return icmp->type == ICMP_ECHO_REQUEST && icmp->code == 0;
 }
@@ -83,31 +113,29 @@ static __always_inline int turn_around(struct __sk_buff *skb, __u32 at, struct i
 	ip->saddr = ip->daddr;
 	ip->daddr = source;
 	ip->ttl = OUTER_TTL;
+	ip->check = 0;
 	ip->check = ipv4_checksum(ip);
 	return bpf_skb_store_bytes(skb, at, ip, sizeof(*ip), 0);
 }
 
 /* Answer a keepalive on the path that it came by, so that no daemon is needed for it. */
 static __always_inline int answer_echo(struct __sk_buff *skb, struct tunnelled *packet,
-				       const struct path *path, struct icmp_header *icmp)
+				       const struct path *path, struct icmp_header *icmp,
+				       const struct settings *own)
 {
-	__u32 at = ETH_HLEN + packet->overhead;
+	__u32 at = inner_at(packet);
 	/* Only the type changes: 0x0800 becomes 0x0000 in the sum. */
 	__u32 sum = (__u16)~icmp->checksum + (__u16)~bpf_htons(ICMP_ECHO_REQUEST << 8);
 
 	icmp->type = ICMP_ECHO_REPLY;
 	icmp->checksum = fold_checksum(sum);
-	if (turn_around(skb, ETH_HLEN, &packet->outer) || turn_around(skb, at, &packet->inner) ||
-	    bpf_skb_store_bytes(skb, at + sizeof(packet->inner), icmp, sizeof(*icmp), 0))
+	if (turn_around(skb, packet->mac_length, &packet->outer) ||
+	    turn_around(skb, at, &packet->inner) ||
+	    bpf_skb_store_bytes(skb, at + sizeof(packet->inner), icmp, sizeof(*icmp), 0) ||
+	    (!packet->mac_length && add_ethernet_header(skb)))
 		return refuse(COUNTER_DROP_DECAPSULATION_FAILED);
 	count(COUNTER_ECHO_ANSWERED);
-	return send_through(skb, path, skb->ifindex);
-}
-
-static __always_inline int is_tunnel(const struct iphdr *outer)
-{
-	return (outer->protocol == IPPROTO_IPIP || outer->protocol == IPPROTO_GRE) &&
-	       !(outer->frag_off & bpf_htons(IP_OFFSET_AND_MORE));
+	return send_through(skb, path, packet->overhead + packet->inner_length, own);
 }
 
 /* A tunnelled packet at the home agent. */
@@ -125,14 +153,11 @@ static __always_inline int home_agent_decapsulate(struct __sk_buff *skb, struct 
 	if (!node)
 		return refuse(COUNTER_DROP_INNER_ADDRESS);
 	path = path_of(node, own->home_agent, packet->outer.saddr);
-	if (!path)
-		return refuse(COUNTER_DROP_CARE_OF_ADDRESS_UNKNOWN);
-	if (path->protocol != packet->outer.protocol)
-		return refuse(COUNTER_DROP_ENCAPSULATION_MISMATCH);
-	if (congestion_lost(packet))
-		return refuse(COUNTER_DROP_CONGESTION_MARK);
+	refused = check_path(packet, path);
+	if (refused || !path)
+		return refuse(refused);
 	if (is_echo_request(skb, packet, own, &icmp))
-		return answer_echo(skb, packet, path, &icmp);
+		return answer_echo(skb, packet, path, &icmp, own);
 	return out_of_tunnel(skb, packet, own);
 }
 
@@ -141,7 +166,6 @@ static __always_inline int mobile_node_decapsulate(struct __sk_buff *skb, struct
 						   const struct settings *own)
 {
 	int refused = load_tunnelled(skb, packet);
-	const struct path *path;
 	const struct node *node;
 
 	if (refused)
@@ -151,13 +175,9 @@ static __always_inline int mobile_node_decapsulate(struct __sk_buff *skb, struct
 	node = bpf_map_lookup_elem(&nodes_map, &packet->inner.daddr);
 	if (!node)
 		return refuse(COUNTER_DROP_NO_BINDING);
-	path = path_of(node, packet->outer.daddr, packet->outer.saddr);
-	if (!path)
-		return refuse(COUNTER_DROP_CARE_OF_ADDRESS_UNKNOWN);
-	if (path->protocol != packet->outer.protocol)
-		return refuse(COUNTER_DROP_ENCAPSULATION_MISMATCH);
-	if (congestion_lost(packet))
-		return refuse(COUNTER_DROP_CONGESTION_MARK);
+	refused = check_path(packet, path_of(node, packet->outer.daddr, packet->outer.saddr));
+	if (refused)
+		return refuse(refused);
 	return out_of_tunnel(skb, packet, own);
 }
 

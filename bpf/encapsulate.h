@@ -6,13 +6,7 @@
 #include "flow.h"
 #include "tunnel.h"
 
-static __always_inline int refuse(enum counter reason)
-{
-	count(reason);
-	return TC_ACT_SHOT;
-}
-
-/* The device has no Ethernet header and bpf_redirect_neigh needs one to fill in. */
+/* bpf_redirect_neigh fills in an Ethernet header, which a device without one must be given. */
 static __always_inline int add_ethernet_header(struct __sk_buff *skb)
 {
 	struct ethhdr header = { .h_proto = bpf_htons(ETH_P_IP) };
@@ -22,13 +16,20 @@ static __always_inline int add_ethernet_header(struct __sk_buff *skb)
 	return bpf_skb_store_bytes(skb, 0, &header, sizeof(header), 0);
 }
 
+/* Cut off the padding of a short frame, which is no part of the packet. */
+static __always_inline long trim(struct __sk_buff *skb, __u32 length)
+{
+	return skb->len > length ? bpf_skb_change_tail(skb, length, 0) : 0;
+}
+
 static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length,
 				       const struct node *node, const struct iphdr *inner,
-				       const struct flow_key *key, const struct settings *settings)
+				       const struct flow_key *key, const struct settings *own)
 {
-	__u32 octets = skb->len - mac_length;
+	__u32 octets = ipv4_length(skb, mac_length, inner);
 	__u8 index = choose_path(node, key, octets);
 	const struct path *path;
+	__u32 length;
 
 	if (index == PATH_DROP)
 		return refuse(COUNTER_DROP_BY_RULE);
@@ -38,13 +39,14 @@ static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length,
 	/* RFC 2003 3.2: what comes from the far end of the tunnel must not go back into it. */
 	if (inner->saddr == path->remote)
 		return refuse(COUNTER_DROP_LOOP);
-	if (encapsulate(skb, mac_length, path, inner, settings))
+	if (trim(skb, mac_length + octets))
 		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
-	if (!mac_length && add_ethernet_header(skb))
+	length = encapsulate(skb, mac_length, octets, path, inner);
+	if (!length || (!mac_length && add_ethernet_header(skb)))
 		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
 	count(COUNTER_ENCAPSULATED_PACKETS);
 	count_by(COUNTER_ENCAPSULATED_OCTETS, octets);
-	return send_through(skb, path, skb->ifindex);
+	return send_through(skb, path, length, own);
 }
 
 /* A packet that the routing table sent to the device. */
@@ -68,7 +70,7 @@ static __always_inline int device_egress(struct __sk_buff *skb, int toward_node)
 	return into_tunnel(skb, 0, node, &inner, &key, own);
 }
 
-static __always_inline int decrement_ttl(struct __sk_buff *skb, struct iphdr *inner)
+static __always_inline int decrement_ttl(struct __sk_buff *skb, __u32 at, struct iphdr *inner)
 {
 	__u32 sum = (__u16)~inner->check;
 	__u16 old_word = *(__u16 *)&inner->ttl;
@@ -76,7 +78,7 @@ static __always_inline int decrement_ttl(struct __sk_buff *skb, struct iphdr *in
 	inner->ttl--;
 	sum += (__u16)~old_word + *(__u16 *)&inner->ttl;
 	inner->check = fold_checksum(sum);
-	return bpf_skb_store_bytes(skb, ETH_HLEN, inner, sizeof(*inner), 0);
+	return bpf_skb_store_bytes(skb, at, inner, sizeof(*inner), 0);
 }
 
 /*
@@ -85,25 +87,23 @@ static __always_inline int decrement_ttl(struct __sk_buff *skb, struct iphdr *in
  * All that needs the stack's judgement is left to it: a TTL that ends here, options, and a packet
  * too big for the tunnel, which the stack answers since the route leads to the device.
  */
-static __always_inline int shortcut_ingress(struct __sk_buff *skb, const struct settings *own)
+static __always_inline int shortcut_ingress(struct __sk_buff *skb, __u32 mac_length,
+					    struct iphdr *inner, const struct settings *own)
 {
 	const struct node *node;
 	struct flow_key key;
-	struct iphdr inner;
 
-	if (!own->shortcut || skb->pkt_type != 0 /* PACKET_HOST */)
-		return TC_ACT_OK;
-	if (load_ipv4(skb, ETH_HLEN, &inner) != sizeof(inner) || inner.ttl <= 1)
-		return TC_ACT_OK;
-	node = bpf_map_lookup_elem(&nodes_map, &inner.daddr);
+	if (!own->shortcut || skb->pkt_type != 0 /* PACKET_HOST */ || inner->ttl <= 1)
+		return TC_ACT_UNSPEC;
+	node = bpf_map_lookup_elem(&nodes_map, &inner->daddr);
 	if (!node)
-		return TC_ACT_OK;
-	if (!skb->gso_size && skb->len - ETH_HLEN > own->mtu)
-		return TC_ACT_OK;
-	load_flow_key(skb, ETH_HLEN, sizeof(inner), &inner, 1, &key);
-	if (decrement_ttl(skb, &inner))
+		return TC_ACT_UNSPEC;
+	if (segment_length(skb, mac_length, sizeof(*inner), inner) > own->mtu)
+		return TC_ACT_UNSPEC;
+	load_flow_key(skb, mac_length, sizeof(*inner), inner, 1, &key);
+	if (decrement_ttl(skb, mac_length, inner))
 		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
-	return into_tunnel(skb, ETH_HLEN, node, &inner, &key, own);
+	return into_tunnel(skb, mac_length, node, inner, &key, own);
 }
 
 #endif

@@ -9,6 +9,7 @@
 #define FLOWBIND_MAPS_H
 
 #include <linux/bpf.h>
+#include <linux/pkt_cls.h>
 #include <linux/types.h>
 
 #include <bpf/bpf_helpers.h>
@@ -179,6 +180,12 @@ static __always_inline void count_by(enum counter counter, __u64 amount)
 static __always_inline void count(enum counter counter)
 {
 	count_by(counter, 1);
+}
+
+static __always_inline int refuse(enum counter reason)
+{
+	count(reason);
+	return TC_ACT_SHOT;
 }
 
 static __always_inline const struct settings *settings(void)

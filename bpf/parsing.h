@@ -29,6 +29,8 @@
 #define DS_MASK 0xfc
 #define ECN_MASK 0x03
 #define ECN_CE 0x03
+#define UDP_HEADER 8
+#define TCP_DATA_OFFSET 12
 
 /* <linux/icmp.h> draws in the C library's headers, which have no idea of this target. */
 struct icmp_header {
@@ -44,16 +46,42 @@ struct ports {
 	__be16 destination;
 };
 
-/* Load an IPv4 header. Returns its length in octets, or 0 for what is not one. */
+/* The octets of the packet whose IPv4 header is at `offset`. A short frame is padded behind them,
+ * and what segmentation is still to cut up may be longer than the header can say. */
+static __always_inline __u32 ipv4_length(struct __sk_buff *skb, __u32 offset,
+					 const struct iphdr *ip)
+{
+	return skb->gso_size ? skb->len - offset : bpf_ntohs(ip->tot_len);
+}
+
+/* Load an IPv4 header. Returns its length in octets, or 0 for what is not a whole packet. */
 static __always_inline __u32 load_ipv4(struct __sk_buff *skb, __u32 offset, struct iphdr *ip)
 {
+	__u32 header, length;
+
 	if (bpf_skb_load_bytes(skb, offset, ip, sizeof(*ip)))
 		return 0;
+	header = ip->ihl * 4u;
+	length = ipv4_length(skb, offset, ip);
 	if (ip->version != IP_VERSION_4 || ip->ihl < IP_MIN_IHL)
 		return 0;
-	if (bpf_ntohs(ip->tot_len) < ip->ihl * 4u)
+	if (length < header || offset + length > skb->len)
 		return 0;
-	return ip->ihl * 4u;
+	return header;
+}
+
+/* The octets of the largest IP packet that a network will see of this one. */
+static __always_inline __u32 segment_length(struct __sk_buff *skb, __u32 offset, __u32 header,
+					    const struct iphdr *ip)
+{
+	__u8 data_offset = 0;
+
+	if (!skb->gso_size)
+		return ipv4_length(skb, offset, ip);
+	if (ip->protocol != IPPROTO_TCP)
+		return header + UDP_HEADER + skb->gso_size;
+	bpf_skb_load_bytes(skb, offset + header + TCP_DATA_OFFSET, &data_offset, 1);
+	return header + (data_offset >> 4) * 4u + skb->gso_size;
 }
 
 static __always_inline int has_ports(__u8 protocol)
@@ -102,13 +130,13 @@ static __always_inline __sum16 fold_checksum(__u32 sum)
 	return ~sum;
 }
 
-/* The checksum of an IPv4 header without options, whose checksum field is taken as 0. */
-static __always_inline __sum16 ipv4_checksum(struct iphdr *ip)
+/* What an IPv4 header without options sums up to: 0 if it is intact, and with a checksum of 0 the
+ * checksum that it ought to have. */
+static __always_inline __sum16 ipv4_checksum(const struct iphdr *ip)
 {
-	__u16 *half = (__u16 *)ip;
+	const __u16 *half = (const __u16 *)ip;
 	__u32 sum = 0;
 
-	ip->check = 0;
 #pragma unroll
 	for (int i = 0; i < (int)(sizeof(*ip) / sizeof(*half)); i++)
 		sum += half[i];

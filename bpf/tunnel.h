@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Putting an outer header on and taking it off: IP-in-IP (RFC 2003) and GRE (RFC 2784). */
+/* Putting an outer header on and sending it: IP-in-IP (RFC 2003) and GRE (RFC 2784). */
 #ifndef FLOWBIND_TUNNEL_H
 #define FLOWBIND_TUNNEL_H
 
-#include <linux/pkt_cls.h>
+#include <linux/errno.h>
 
 #include "maps.h"
 #include "parsing.h"
 
 #define OUTER_TTL 64
+#define LARGEST_TOTAL_LENGTH 0xffff
+#define FAMILY_IPV4 2
 
 struct gre_header {
 	__be16 flags;
@@ -27,16 +29,19 @@ struct outer_gre {
 /*
  * Make room for the outer headers in front of the inner IP header.
  *
- * Segments that already fit keep their size. Those that a sender filled up to the MTU of its own
- * link are made smaller by the kernel, which is what lets a TCP connection through unharmed.
+ * A packet of many segments keeps their size: they were found to fit before. One that has just left
+ * another tunnel still counts as encapsulated, its inner headers where they were, and the kernel
+ * refuses to mark it twice.
  */
-static __always_inline int make_room(struct __sk_buff *skb, __u32 octets, __u64 flags,
-				     const struct settings *settings)
+static __always_inline long make_room(struct __sk_buff *skb, __u32 octets, __u64 marks)
 {
-	/* 40: the inner IP and TCP headers without options. */
-	if (!skb->gso_size || skb->gso_size + 40 <= settings->mtu)
-		flags |= BPF_F_ADJ_ROOM_FIXED_GSO;
-	return bpf_skb_adjust_room(skb, octets, BPF_ADJ_ROOM_MAC, flags);
+	long result = bpf_skb_adjust_room(skb, octets, BPF_ADJ_ROOM_MAC,
+					  marks | BPF_F_ADJ_ROOM_FIXED_GSO);
+
+	if (result == -EALREADY)
+		result = bpf_skb_adjust_room(skb, octets, BPF_ADJ_ROOM_MAC,
+					     BPF_F_ADJ_ROOM_FIXED_GSO);
+	return result;
 }
 
 static __always_inline void fill_outer(struct iphdr *outer, const struct path *path,
@@ -47,7 +52,8 @@ static __always_inline void fill_outer(struct iphdr *outer, const struct path *p
 	outer->ihl = IP_MIN_IHL;
 	/* RFC 6040 compatibility mode: DSCP copied, the outer header not ECN-capable. */
 	outer->tos = inner->tos & DS_MASK;
-	outer->tot_len = bpf_htons(total);
+	/* Only what is cut up before any wire can be longer; Linux writes 0 there too. */
+	outer->tot_len = total <= LARGEST_TOTAL_LENGTH ? bpf_htons(total) : 0;
 	outer->frag_off = inner->frag_off & bpf_htons(IP_DF);
 	if (!outer->frag_off)
 		outer->id = (__be16)bpf_get_prandom_u32();
@@ -58,51 +64,77 @@ static __always_inline void fill_outer(struct iphdr *outer, const struct path *p
 	outer->check = ipv4_checksum(outer);
 }
 
-/* Encapsulate. `mac_length` octets lie in front of the inner IP header. Returns 0 or an error. */
-static __always_inline int encapsulate(struct __sk_buff *skb, __u32 mac_length,
-				       const struct path *path, const struct iphdr *inner,
-				       const struct settings *settings)
+/* Encapsulate the `length` octets of a packet that `mac_length` octets lie in front of.
+ * Returns the octets of the outer packet, or 0. */
+static __always_inline __u32 encapsulate(struct __sk_buff *skb, __u32 mac_length, __u32 length,
+					 const struct path *path, const struct iphdr *inner)
 {
-	__u32 inner_length = skb->len - mac_length;
 	struct outer_gre outer = {};
+	__u64 marks = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
 
 	if (path->protocol == IPPROTO_GRE) {
-		if (make_room(skb, sizeof(outer),
-			      BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_GRE, settings))
-			return -1;
-		fill_outer(&outer.ip, path, inner, inner_length + sizeof(outer));
+		length += sizeof(outer);
+		marks |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+		fill_outer(&outer.ip, path, inner, length);
 		outer.gre.protocol = bpf_htons(ETH_P_IP);
-		return bpf_skb_store_bytes(skb, mac_length, &outer, sizeof(outer), 0);
+		if (make_room(skb, sizeof(outer), marks) ||
+		    bpf_skb_store_bytes(skb, mac_length, &outer, sizeof(outer), 0))
+			return 0;
+		return length;
 	}
-	if (make_room(skb, sizeof(outer.ip), BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, settings))
-		return -1;
-	fill_outer(&outer.ip, path, inner, inner_length + sizeof(outer.ip));
-	return bpf_skb_store_bytes(skb, mac_length, &outer.ip, sizeof(outer.ip), 0);
+	length += sizeof(outer.ip);
+	fill_outer(&outer.ip, path, inner, length);
+	if (make_room(skb, sizeof(outer.ip), marks) ||
+	    bpf_skb_store_bytes(skb, mac_length, &outer.ip, sizeof(outer.ip), 0))
+		return 0;
+	return length;
 }
 
-/* Send a packet that carries an Ethernet header toward the far end of a path. */
-static __always_inline int send_through(struct __sk_buff *skb, const struct path *path,
-					__u32 from_ifindex)
+/* Find the interface and the next hop toward the far end of a path. Returns 0 or a reason. */
+static __always_inline int route_to(struct __sk_buff *skb, const struct path *path, __u32 length,
+				    struct bpf_fib_lookup *route)
 {
-	struct bpf_fib_lookup route = {};
-	struct bpf_redir_neigh next_hop = {};
 	long result;
 
-	if (path->ifindex)
-		return bpf_redirect_neigh(path->ifindex, NULL, 0, 0);
-	route.family = 2; /* AF_INET */
-	route.l4_protocol = path->protocol;
-	route.ipv4_src = path->local;
-	route.ipv4_dst = path->remote;
-	route.ifindex = from_ifindex;
-	result = bpf_fib_lookup(skb, &route, sizeof(route), 0);
-	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH) {
-		count(COUNTER_DROP_NO_ROUTE);
-		return TC_ACT_SHOT;
+	route->family = FAMILY_IPV4;
+	route->l4_protocol = path->protocol;
+	route->ipv4_src = path->local;
+	route->ipv4_dst = path->remote;
+	route->ifindex = skb->ifindex;
+	route->tot_len = skb->gso_size ? 0 : length;
+	result = bpf_fib_lookup(skb, route, sizeof(*route), 0);
+	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return COUNTER_DROP_TOO_BIG;
+	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return COUNTER_DROP_NO_ROUTE;
+	return 0;
+}
+
+/* Send an outer packet of `length` octets behind an Ethernet header toward the far end. */
+static __always_inline int send_through(struct __sk_buff *skb, const struct path *path,
+					__u32 length, const struct settings *own)
+{
+	struct bpf_fib_lookup route = {};
+	struct bpf_redir_neigh next_hop = { .nh_family = FAMILY_IPV4 };
+	__u32 ifindex = path->ifindex;
+	int refused;
+
+	if (!ifindex) {
+		refused = route_to(skb, path, length, &route);
+		if (refused)
+			return refuse(refused);
+		ifindex = route.ifindex;
+		next_hop.ipv4_nh = route.ipv4_dst;
 	}
-	next_hop.nh_family = 2;
-	next_hop.ipv4_nh = route.ipv4_dst;
-	return bpf_redirect_neigh(route.ifindex, &next_hop, sizeof(next_hop), 0);
+	/* A care-of address that is itself reached through a tunnel. */
+	if (ifindex == own->device_ifindex)
+		return refuse(COUNTER_DROP_LOOP);
+	/* Many a driver loses such a packet without a word. */
+	if (bpf_check_mtu(skb, ifindex, &length, 0, 0))
+		return refuse(COUNTER_DROP_TOO_BIG);
+	if (path->ifindex)
+		return bpf_redirect_neigh(ifindex, NULL, 0, 0);
+	return bpf_redirect_neigh(ifindex, &next_hop, sizeof(next_hop), 0);
 }
 
 /* Whether a path of this node ends at the outer source and destination. Returns it or NULL. */

@@ -1,13 +1,17 @@
 """The device, its addresses, routes and rules, through rtnetlink. All of it can be done twice."""
 
-import errno
 import fcntl
 import os
+import socket
 import struct
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from errno import EBUSY, EEXIST, EINVAL
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from msgspec import Struct
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -20,9 +24,38 @@ RULE_PRIORITY: Final = 434
 
 _TUNSETIFF: Final = 0x400454CA
 _TUNSETPERSIST: Final = 0x400454CB
+_SIOCGIFHWADDR: Final = 0x8927
 _IFF_TUN: Final = 0x0001
 _IFF_NO_PI: Final = 0x1000
+_MAX_NAME: Final = 15
+
+_MAIN_TABLE: Final = 254
+_LOCAL_TABLE: Final = 255
 _DEFAULT_METRIC: Final = 1
+_CLSACT_PARENTS: Final = (0xFFFFFFF2, 0xFFFFFFF3)
+_EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
+
+_ETHERNET_TYPES: Final = frozenset({1, 772})
+"""Ethernet, and the loopback, which pretends to be."""
+_RAW_TYPES: Final = frozenset({512, 519, 768, 776, 778, 65534})
+"""PPP, raw IP (modems), tunnels of the kernel, GRE, and devices without any header such as TUN."""
+
+T = TypeVar("T")
+
+
+class Wanted(Struct, frozen=True):
+    """How the device shall be. `home_address` is a mobile node's, `home_networks` an agent's."""
+
+    mtu: int
+    home_networks: tuple[IPv4Network, ...] = ()
+    home_address: IPv4Address | None = None
+    default_route: bool = False
+
+
+class _Route(Struct, frozen=True):
+    network: IPv4Network
+    table: int = _MAIN_TABLE
+    metric: int = 0
 
 
 class Device:
@@ -34,76 +67,137 @@ class Device:
     def __init__(self, name: str) -> None:
         self.name = name
         self._fd = _open_tun(name)
-        self._netlink: Any = IPRoute()
-        self.ifindex = self._index_of(name)
+        self.ifindex = index_of(name)
 
-    def _index_of(self, name: str) -> int:
-        found = self._netlink.link_lookup(ifname=name)
-        if not found:
-            raise DataPlaneError(f"there is no interface {name}")
-        return int(found[0])
+    def configure(self, wanted: Wanted) -> None:
+        """Make the device exactly as wanted, whatever it was. Raises DataPlaneError."""
+        _with_netlink(self.name, lambda netlink: self._configure(netlink, wanted))
 
-    def bring_up(self, mtu: int) -> None:
-        """Set the MTU and bring the device up; its packets need no route back to their source."""
-        self._netlink.link("set", index=self.ifindex, mtu=mtu, state="up")
+    def _configure(self, netlink: Any, wanted: Wanted) -> None:  # noqa: ANN401
         # Packets of a tunnel arrive here whatever route would lead back to their sender.
         _write_sysctl(f"net/ipv4/conf/{self.name}/rp_filter", "0")
         _write_sysctl(f"net/ipv6/conf/{self.name}/disable_ipv6", "1")
+        netlink.link("set", index=self.ifindex, mtu=wanted.mtu, state="up")
+        self._set_address(netlink, wanted.home_address)
+        self._set_routes(netlink, wanted)
+        if wanted.home_address is not None:
+            self._set_rule(netlink, wanted.home_address)
 
-    def add_address(self, home_address: IPv4Address) -> None:
-        """Give the device the home address."""
-        self._quietly(
-            "addr", "replace", index=self.ifindex, address=str(home_address), prefixlen=32
-        )
+    def _set_address(self, netlink: Any, wanted: IPv4Address | None) -> None:  # noqa: ANN401
+        held = {
+            each.get_attr("IFA_LOCAL")
+            for each in netlink.get_addr(family=socket.AF_INET, index=self.ifindex)
+        }
+        if wanted is not None and str(wanted) not in held:
+            netlink.addr("add", index=self.ifindex, address=str(wanted), prefixlen=32)
+        for address in held - {str(wanted)}:
+            netlink.addr("del", index=self.ifindex, address=address, prefixlen=32)
 
-    def route(self, network: IPv4Network) -> None:
-        """Send the packets for a home network to the device."""
-        self._quietly("route", "replace", dst=str(network), oif=self.ifindex)
+    def _set_routes(self, netlink: Any, wanted: Wanted) -> None:  # noqa: ANN401
+        routes = _routes(wanted)
+        held = self._held_routes(netlink)
+        for route in held - routes:
+            netlink.route("del", **self._arguments(route))
+        for route in routes - held:
+            source = {"prefsrc": str(wanted.home_address)} if wanted.home_address else {}
+            try:
+                netlink.route("add", **self._arguments(route), **source)
+            except NetlinkError as error:
+                if error.code != EEXIST:
+                    raise
+                table = "" if route.table == _MAIN_TABLE else f" in table {route.table}"
+                raise DataPlaneError(
+                    f"{self.name}: there is a route to {route.network}{table} already"
+                ) from error
 
-    def route_from(self, home_address: IPv4Address, *, default: bool) -> None:
-        """Send the packets from the home address to the device, and with `default` all others."""
-        self._quietly("route", "replace", dst="0.0.0.0/0", oif=self.ifindex, table=TABLE)
-        self._drop_rules()
-        self._netlink.rule(
-            "add", src=str(home_address), src_len=32, table=TABLE, priority=RULE_PRIORITY
-        )
-        if default:
-            self._quietly(
-                "route",
-                "replace",
-                dst="0.0.0.0/0",
-                oif=self.ifindex,
-                prefsrc=str(home_address),
-                priority=_DEFAULT_METRIC,
+    def _arguments(self, route: _Route) -> dict[str, Any]:
+        return {
+            "dst": str(route.network),
+            "oif": self.ifindex,
+            "table": route.table,
+            "priority": route.metric,
+        }
+
+    def _held_routes(self, netlink: Any) -> set[_Route]:  # noqa: ANN401
+        routes = netlink.get_routes(family=socket.AF_INET, oif=self.ifindex)
+        return {
+            _Route(
+                IPv4Network((each.get_attr("RTA_DST") or 0, each["dst_len"])),
+                each.get_attr("RTA_TABLE"),
+                each.get_attr("RTA_PRIORITY") or 0,
             )
+            for each in routes
+            if each.get_attr("RTA_TABLE") != _LOCAL_TABLE
+        }
 
-    def _drop_rules(self) -> None:
-        for rule in self._netlink.get_rules(priority=RULE_PRIORITY, table=TABLE):
-            source = rule.get_attr("FRA_SRC")
-            self._netlink.rule("del", src=source, src_len=32, table=TABLE, priority=RULE_PRIORITY)
-
-    def _quietly(self, kind: str, command: str, **arguments: Any) -> None:  # noqa: ANN401
-        try:
-            getattr(self._netlink, kind)(command, **arguments)
-        except NetlinkError as error:
-            if error.code != errno.EEXIST:
-                raise DataPlaneError(f"{self.name}: {kind} {command}: {error}") from error
+    def _set_rule(self, netlink: Any, home_address: IPv4Address) -> None:  # noqa: ANN401
+        held = _held_rules(netlink)
+        if str(home_address) not in held:
+            netlink.rule(
+                "add", src=str(home_address), src_len=32, table=TABLE, priority=RULE_PRIORITY
+            )
+        _drop_rules(netlink, held - {str(home_address)})
 
     def close(self) -> None:
         """Let go; the device stays."""
-        self._netlink.close()
         os.close(self._fd)
 
     def remove(self) -> None:
-        """Remove the device with its addresses and routes, and the rule."""
-        self._drop_rules()
-        # Its routes, in every table, go with the device.
-        self._netlink.link("set", index=self.ifindex, state="down")
+        """Remove the device with its addresses, routes and rule. Raises DataPlaneError."""
+        _with_netlink(self.name, self._remove_rules)
+        # Its addresses and its routes, in every table, go with the device.
         fcntl.ioctl(self._fd, _TUNSETPERSIST, 0)
         self.close()
 
+    def _remove_rules(self, netlink: Any) -> None:  # noqa: ANN401
+        # The table, and so the rule, may be that of a mobile node beside this home agent.
+        if any(route.table == TABLE for route in self._held_routes(netlink)):
+            _drop_rules(netlink, _held_rules(netlink))
+
+
+def _routes(wanted: Wanted) -> set[_Route]:
+    if wanted.home_address is None:
+        return {_Route(network) for network in wanted.home_networks}
+    routes = {_Route(_EVERYWHERE, TABLE)}
+    if wanted.default_route:
+        routes.add(_Route(_EVERYWHERE, metric=_DEFAULT_METRIC))
+    return routes
+
+
+def _held_rules(netlink: Any) -> set[str]:  # noqa: ANN401
+    return {
+        each.get_attr("FRA_SRC")
+        for each in netlink.get_rules(family=socket.AF_INET)
+        if each.get_attr("FRA_TABLE") == TABLE and each.get_attr("FRA_PRIORITY") == RULE_PRIORITY
+    }
+
+
+def _drop_rules(netlink: Any, sources: set[str]) -> None:  # noqa: ANN401
+    for source in sources:
+        netlink.rule("del", src=source, src_len=32, table=TABLE, priority=RULE_PRIORITY)
+
+
+def _with_netlink(name: str, work: Callable[[Any], T]) -> T:
+    """Run `work` with a netlink socket in a thread of its own.
+
+    pyroute2 runs an event loop of its own, which cannot be within the caller's. Raises
+    DataPlaneError.
+    """
+
+    def run() -> T:
+        with IPRoute() as netlink:
+            return work(netlink)
+
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(run).result()
+    except (NetlinkError, OSError) as error:
+        raise DataPlaneError(f"{name}: {error}") from error
+
 
 def _open_tun(name: str) -> int:
+    if not 0 < len(name.encode()) <= _MAX_NAME:
+        raise DataPlaneError(f"device {name}: its name is longer than {_MAX_NAME} octets")
     try:
         fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -113,25 +207,60 @@ def _open_tun(name: str) -> int:
         fcntl.ioctl(fd, _TUNSETPERSIST, 1)
     except OSError as error:
         os.close(fd)
-        reason = "in use by another process" if error.errno == errno.EBUSY else error.strerror
+        reasons = {
+            EBUSY: "in use by another process",
+            EINVAL: "there is an interface of this name that flowbind did not make",
+        }
+        reason = reasons.get(error.errno or 0, error.strerror)
         raise DataPlaneError(f"device {name}: {reason}") from error
     return fd
 
 
-def device_exists(name: str) -> bool:
-    """Tell whether there is an interface of this name."""
-    return name in _names()
+def index_of(interface: str) -> int:
+    """Return the index of an interface. Raises DataPlaneError."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError as error:
+        raise DataPlaneError(f"there is no interface {interface}") from error
 
 
-def _names() -> set[str]:
-    # /sys may belong to another network namespace, /proc/net always is our own.
-    lines = Path("/proc/net/dev").read_text().splitlines()[2:]
-    return {line.split(":")[0].strip() for line in lines}
+def names() -> set[str]:
+    """Return every interface by name."""
+    return {name for _index, name in socket.if_nameindex()}
 
 
 def usable_interfaces(device: str) -> tuple[str, ...]:
     """Return every interface but the loopback and our device, by name."""
-    return tuple(sorted(_names() - {"lo", device}))
+    return tuple(sorted(names() - {"lo", device}))
+
+
+def has_ethernet_header(interface: str) -> bool:
+    """Tell whether packets arrive behind an Ethernet header or bare. Raises DataPlaneError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            answer = fcntl.ioctl(probe, _SIOCGIFHWADDR, struct.pack("40s", interface.encode()))
+        except OSError as error:
+            raise DataPlaneError(f"interface {interface}: {error.strerror}") from error
+    kind = int(struct.unpack_from("16xH", answer)[0])
+    if kind not in _ETHERNET_TYPES | _RAW_TYPES:
+        raise DataPlaneError(f"interface {interface}: link type {kind} cannot carry tunnels")
+    return kind in _ETHERNET_TYPES
+
+
+def without_filters(interfaces: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the interfaces where nothing is attached at tc. Raises DataPlaneError."""
+
+    def find(netlink: Any) -> tuple[str, ...]:  # noqa: ANN401
+        return tuple(
+            name
+            for name in interfaces
+            if not any(
+                list(netlink.get_filters(index=index_of(name), parent=parent))
+                for parent in _CLSACT_PARENTS
+            )
+        )
+
+    return _with_netlink("tc", find)
 
 
 def forwards_packets() -> bool:
@@ -141,5 +270,6 @@ def forwards_packets() -> bool:
 
 def _write_sysctl(key: str, value: str) -> None:
     path = Path("/proc/sys", key)
-    if path.exists():
+    # Where /proc/sys is read-only, whoever made it so has set what is needed.
+    if path.exists() and path.read_text().strip() != value:
         path.write_text(value)

@@ -9,6 +9,7 @@ from msgspec import structs
 from flowbind.dataplane.base import DataPlaneError, Reconciliation
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, MAX_WEIGHT, NodeForwarding
+from flowbind.wire.flow_binding import MAX_BIDS
 from flowbind.wire.iana import FlowAction, SelectorFormat
 
 
@@ -37,8 +38,13 @@ def check(node: NodeForwarding) -> None:
     for path in node.paths:
         if not 1 <= path.weight <= MAX_WEIGHT:
             raise DataPlaneError(f"{node.home_address}: weight {path.weight} of BID {path.bid}")
-    if any(rule.selector.format is not SelectorFormat.IPV4_BINARY for rule in node.rules):
-        raise DataPlaneError(f"{node.home_address}: a rule for IPv6 cannot be forwarded by")
+    if len({path.bid for path in node.paths}) != len(node.paths):
+        raise DataPlaneError(f"{node.home_address}: two paths have one BID")
+    for rule in node.rules:
+        if len(rule.bids) > MAX_BIDS:
+            raise DataPlaneError(f"{node.home_address}: a rule of more than {MAX_BIDS} BIDs")
+        if rule.selector.format is not SelectorFormat.IPV4_BINARY:
+            raise DataPlaneError(f"{node.home_address}: a rule for IPv6 cannot be forwarded by")
 
 
 def normalised(node: NodeForwarding) -> NodeForwarding:

@@ -29,6 +29,7 @@ COUNTERS: Final = (
     "drop_by_rule",
     "drop_no_path",
     "drop_loop",
+    "drop_too_big",
     "drop_encapsulation_failed",
     "drop_no_route",
     "drop_care_of_address_unknown",

@@ -5,19 +5,22 @@ and the kernel's reason; libbpf itself prints nothing.
 """
 
 import ctypes
-import ctypes.util
 import os
+from collections.abc import Collection, Iterator
+from errno import ENOENT
 from pathlib import Path
 from typing import Any, Final
 
 from flowbind.dataplane.base import DataPlaneError
+from flowbind.dataplane.netlink import index_of
 
 INGRESS: Final = 1
 EGRESS: Final = 2
 
 _TC_REPLACE: Final = 1
-_HANDLE: Final = 0xFB
 _PRIORITY: Final = 1
+_NAME_OCTETS: Final = 15
+_AT_ONCE: Final = 1024
 
 
 class _TcHook(ctypes.Structure):
@@ -39,6 +42,15 @@ class _TcOptions(ctypes.Structure):
         ("handle", ctypes.c_uint32),
         ("priority", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
+    )
+
+
+class _ProgramInfo(ctypes.Structure):
+    """struct bpf_prog_info as far as the name."""
+
+    _fields_ = (
+        ("before", ctypes.c_uint8 * 64),
+        ("name", ctypes.c_char * (_NAME_OCTETS + 1)),
     )
 
 
@@ -75,9 +87,8 @@ _POINTERS: Final = (
 
 
 def _open_library() -> ctypes.CDLL:
-    name = ctypes.util.find_library("bpf") or "libbpf.so.1"
     try:
-        library = ctypes.CDLL(name, use_errno=True)
+        library = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError as error:
         raise DataPlaneError("libbpf is not installed (Debian package libbpf1)") from error
     for call in _POINTERS:
@@ -141,17 +152,33 @@ class BpfMap:
         """Remove an entry; tells whether there was one."""
         return self._library.number("bpf_map_delete_elem", self.fd, key) >= 0
 
-    def keys(self) -> list[bytes]:
-        """Return all keys. A concurrent change may hide or repeat one."""
-        found: dict[bytes, None] = {}
-        before: bytes | None = None
-        following = ctypes.create_string_buffer(self._key_octets)
-        while self._library.number("bpf_map_get_next_key", self.fd, before, following) >= 0:
-            if following.raw in found:
-                break
-            before = following.raw
-            found[before] = None
-        return list(found)
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all entries of a hash. A concurrent change may hide or repeat one."""
+        keys = ctypes.create_string_buffer(_AT_ONCE * self._key_octets)
+        values = ctypes.create_string_buffer(_AT_ONCE * self._value_octets)
+        position = ctypes.create_string_buffer(max(4, self._key_octets))
+        before: ctypes.Array[ctypes.c_char] | None = None
+        more = True
+        while more:
+            count = ctypes.c_uint32(_AT_ONCE)
+            more = self._read_batch(before, position, keys, values, ctypes.byref(count))
+            yield from zip(
+                _cut(keys, self._key_octets, count.value),
+                _cut(values, self._value_octets, count.value),
+                strict=True,
+            )
+            before = position
+
+    def _read_batch(self, *arguments: Any) -> bool:  # noqa: ANN401
+        result = self._library.number("bpf_map_lookup_batch", self.fd, *arguments, None)
+        if result < 0 and result != -ENOENT:
+            raise DataPlaneError(f"bpf_map_lookup_batch: {os.strerror(-result)}")
+        return result == 0
+
+
+def _cut(buffer: ctypes.Array[ctypes.c_char], octets: int, count: int) -> list[bytes]:
+    view = memoryview(buffer)
+    return [bytes(view[at : at + octets]) for at in range(0, count * octets, octets)]
 
 
 class BpfObject:
@@ -170,10 +197,7 @@ class BpfObject:
 
     def load(self) -> None:
         """Load maps and programs into the kernel. Raises DataPlaneError."""
-        try:
-            self._library.call("bpf_object__load", self._object)
-        except DataPlaneError as error:
-            raise DataPlaneError(f"the kernel refuses the BPF programs: {error}") from error
+        self._library.call("bpf_object__load", self._object)
 
     def map(self, name: str, key_octets: int, value_octets: int) -> BpfMap:
         """Return a loaded map."""
@@ -194,26 +218,69 @@ class BpfObject:
         self._object = ctypes.c_void_p(None)
 
 
-def _hook(ifindex: int, attach_point: int) -> _TcHook:
-    return _TcHook(ctypes.sizeof(_TcHook), ifindex, attach_point, 0, 0)
+class Filters:
+    """The filters at tc that are ours: one handle, and only programs of these names."""
+
+    def __init__(self, library: Library, handle: int, names: Collection[str]) -> None:
+        self._library = library
+        self._handle = handle
+        self._names = {name[:_NAME_OCTETS] for name in names}
+
+    def attach(self, interface: str, attach_point: int, program_fd: int) -> None:
+        """Attach a program, replacing ours in one step if it is there. Raises DataPlaneError."""
+        hook = _hook(interface, attach_point)
+        # EEXIST only says that somebody made the clsact qdisc before us.
+        self._library.number("bpf_tc_hook_create", ctypes.byref(hook))
+        held = self._held(hook)
+        if held is not None and held not in self._names:
+            raise DataPlaneError(
+                f"interface {interface}: the filter {self._handle:#x} at tc is foreign: {held}"
+            )
+        options = self._options(prog_fd=program_fd, flags=_TC_REPLACE)
+        try:
+            self._library.call("bpf_tc_attach", ctypes.byref(hook), ctypes.byref(options))
+        except DataPlaneError as error:
+            raise DataPlaneError(f"interface {interface}: {error}") from error
+
+    def detach(self, interface: str, attach_point: int) -> bool:
+        """Take our program off; tells whether it was there. A foreign one stays."""
+        hook = _hook(interface, attach_point)
+        if self._held(hook) not in self._names:
+            return False
+        options = self._options()
+        self._library.call("bpf_tc_detach", ctypes.byref(hook), ctypes.byref(options))
+        return True
+
+    def _held(self, hook: _TcHook) -> str | None:
+        """Return the name of the program at our handle, None if there is none."""
+        options = self._options()
+        if self._library.number("bpf_tc_query", ctypes.byref(hook), ctypes.byref(options)) < 0:
+            return None
+        fd = self._library.call("bpf_prog_get_fd_by_id", options.prog_id)
+        try:
+            info = _ProgramInfo()
+            octets = ctypes.c_uint32(ctypes.sizeof(info))
+            self._library.call(
+                "bpf_obj_get_info_by_fd", fd, ctypes.byref(info), ctypes.byref(octets)
+            )
+        finally:
+            os.close(fd)
+        name: bytes = info.name
+        return name.decode()
+
+    def _options(self, prog_fd: int = 0, flags: int = 0) -> _TcOptions:
+        size = ctypes.sizeof(_TcOptions)
+        return _TcOptions(size, prog_fd, flags, 0, self._handle, _PRIORITY, 0)
 
 
-def attach(library: Library, ifindex: int, attach_point: int, program_fd: int) -> None:
-    """Attach a program at tc, replacing ours in one step if it is there already."""
-    hook = _hook(ifindex, attach_point)
-    # EEXIST only says that somebody made the clsact qdisc before us.
-    library.number("bpf_tc_hook_create", ctypes.byref(hook))
-    options = _TcOptions(
-        ctypes.sizeof(_TcOptions), program_fd, _TC_REPLACE, 0, _HANDLE, _PRIORITY, 0
-    )
-    library.call("bpf_tc_attach", ctypes.byref(hook), ctypes.byref(options))
+def _hook(interface: str, attach_point: int) -> _TcHook:
+    return _TcHook(ctypes.sizeof(_TcHook), index_of(interface), attach_point, 0, 0)
 
 
-def detach(library: Library, ifindex: int, attach_point: int) -> None:
-    """Take our program off an interface; nothing there is no error."""
-    hook = _hook(ifindex, attach_point)
-    options = _TcOptions(ctypes.sizeof(_TcOptions), 0, 0, 0, _HANDLE, _PRIORITY, 0)
-    library.number("bpf_tc_detach", ctypes.byref(hook), ctypes.byref(options))
+def remove_clsact(library: Library, interface: str) -> None:
+    """Remove the qdisc that holds filters, with whatever it holds."""
+    hook = _hook(interface, INGRESS | EGRESS)
+    library.number("bpf_tc_hook_destroy", ctypes.byref(hook))
 
 
 def run_program(library: Library, program_fd: int, packet: bytes) -> tuple[int, bytes]:

@@ -6,17 +6,18 @@ programs in the place of the attached ones, in one step each, so that no packet 
 """
 
 import ctypes
-import fcntl
 import os
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from flowbind.dataplane import netlink
 from flowbind.dataplane.base import (
     DataPlaneError,
     Decision,
@@ -27,18 +28,17 @@ from flowbind.dataplane.base import (
 )
 from flowbind.dataplane.decision import decide
 from flowbind.dataplane.ebpf import layout, libbpf
-from flowbind.dataplane.netlink import Device, device_exists, forwards_packets, usable_interfaces
+from flowbind.dataplane.ebpf.pins import Pins
 from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import NodeForwarding
+from flowbind.model.tunnel import Path as TunnelPath
 
 OBJECT: Final = Path(__file__).parent / "objects" / "flowbind.bpf.o"
-BPF_FILE_SYSTEM: Final = Path("/sys/fs/bpf")
 
 TUNNEL_OVERHEAD: Final = 24
 """Octets of the largest outer header that a path may have: IPv4 and GRE."""
 
-_BPF_FS_MAGIC: Final = 0xCAFE4A11
 _FLOW_LIFE_S: Final = 60.0
 _NS: Final = 1_000_000_000
 
@@ -50,17 +50,28 @@ _MAPS: Final = {
     "counters_map": (4, 8),
 }
 
+
+class _Programs(Struct, frozen=True):
+    """The programs of a role, for the device and for the two kinds of links, and their handle."""
+
+    device: str
+    link: str
+    raw_link: str
+    handle: int
+
+
 _PROGRAMS: Final = {
-    Role.HOME_AGENT: ("home_agent_device", "home_agent_link"),
-    Role.MOBILE_NODE: ("mobile_node_device", "mobile_node_link"),
+    Role.HOME_AGENT: _Programs("home_agent_device", "home_agent_link", "home_agent_raw", 0xFB1),
+    Role.MOBILE_NODE: _Programs("mobile_node_device", "mobile_node_link", "mobile_node_raw", 0xFB2),
 }
 
 
 class EbpfSettings(Struct, frozen=True):
-    """What the plane needs to know of its host.
+    """What the plane needs to know of its host, which may have one plane of each role.
 
-    `interfaces` are the underlays of a home agent and its links to correspondents; empty means all.
-    A mobile node's underlays are those of its paths. `home_address` is the mobile node's own.
+    `interfaces` are the underlays of a home agent and its links to correspondents; empty means all
+    that are there at the start. A mobile node's underlays are those of its paths. `home_address` is
+    the mobile node's own. `mtu` is the smallest of all underlays.
     """
 
     role: Role
@@ -83,16 +94,20 @@ class EbpfDataPlane:
         settings: EbpfSettings,
         library: libbpf.Library,
         bpf_object: libbpf.BpfObject,
-        device: Device,
-        lock_fd: int,
+        device: netlink.Device,
+        pins: Pins,
     ) -> None:
         self._settings = settings
         self._library = library
         self._object = bpf_object
         self._device = device
-        self._lock_fd = lock_fd
+        self._pins = pins
+        self._programs = _PROGRAMS[settings.role]
+        self._filters = _filters(library, settings.role)
         self._maps = {name: bpf_object.map(name, *sizes) for name, sizes in _MAPS.items()}
-        self._attached: set[int] = set()
+        processors = library.call("libbpf_num_possible_cpus")
+        self._counters = bpf_object.map("counters_map", 4, 8 * processors)
+        self._open = True
         self.warnings: list[str] = []
 
     # ---- start
@@ -100,25 +115,33 @@ class EbpfDataPlane:
     def start(self) -> None:
         """Write the settings, attach the programs, then let routes lead to the device."""
         settings, device = self._settings, self._device
-        device.bring_up(settings.mtu - TUNNEL_OVERHEAD)
-        self._write_settings()
-        program, _ = _PROGRAMS[settings.role]
-        libbpf.attach(
-            self._library, device.ifindex, libbpf.EGRESS, self._object.program_fd(program)
-        )
         if settings.role is Role.HOME_AGENT:
-            self._start_home_agent()
-        elif settings.home_address is not None:
-            device.add_address(settings.home_address)
-            device.route_from(settings.home_address, default=settings.default_route)
-
-    def _start_home_agent(self) -> None:
-        for name in self._settings.interfaces or usable_interfaces(self._settings.device):
-            self._attach_link(self._index_of(name))
-        for network in self._settings.home_networks:
-            self._device.route(network)
-        if not forwards_packets():
+            links = set(settings.interfaces or netlink.usable_interfaces(settings.device))
+        else:
+            # Where tunnels that forward already arrive; their paths may never be programmed again.
+            links = self._links_in_use()
+        programs = {name: self._link_program(name) for name in links}
+        self._write_settings()
+        device_fd = self._object.program_fd(self._programs.device)
+        self._filters.attach(settings.device, libbpf.EGRESS, device_fd)
+        for name, fd in programs.items():
+            self._filters.attach(name, libbpf.INGRESS, fd)
+        for name in set(netlink.usable_interfaces(settings.device)) - links:
+            self._filters.detach(name, libbpf.INGRESS)
+        device.configure(
+            netlink.Wanted(
+                settings.mtu - TUNNEL_OVERHEAD,
+                settings.home_networks,
+                settings.home_address,
+                settings.default_route,
+            )
+        )
+        if settings.role is Role.HOME_AGENT and not netlink.forwards_packets():
             self.warnings.append("net.ipv4.ip_forward is 0: this host forwards no packets")
+
+    def _links_in_use(self) -> set[str]:
+        used = {path.interface for node in self.nodes() for path in node.paths}
+        return {name for name in used if name in netlink.names()}
 
     def _write_settings(self) -> None:
         home_address = self._settings.home_address or IPv4Address(0)
@@ -131,38 +154,37 @@ class EbpfDataPlane:
         )
         self._maps["settings_map"].update(bytes(4), bytes(value))
 
-    def _attach_link(self, ifindex: int) -> None:
-        _, program = _PROGRAMS[self._settings.role]
-        fd = self._object.program_fd(program)
-        libbpf.attach(self._library, ifindex, libbpf.INGRESS, fd)
-        self._attached.add(ifindex)
-
-    @staticmethod
-    def _index_of(interface: str | None) -> int:
-        if interface is None:
-            return 0
-        try:
-            return socket.if_nametoindex(interface)
-        except OSError as error:
-            raise DataPlaneError(f"there is no interface {interface}") from error
+    def _link_program(self, interface: str) -> int:
+        ethernet = netlink.has_ethernet_header(interface)
+        program = self._programs.link if ethernet else self._programs.raw_link
+        return self._object.program_fd(program)
 
     # ---- nodes
 
     def program(self, node: NodeForwarding) -> None:
-        """Forward for this node exactly as said; the policy is written before it is switched to."""
+        """Forward for this node exactly as said; the policy is written before it is switched to.
+
+        An interface may vanish at any moment, and InterfaceDown will say so; until then its path
+        only sends nothing.
+        """
         check(node)
         node = normalised(node)
-        ifindexes = [self._index_of(path.interface) for path in node.paths]
-        for ifindex in ifindexes:
-            if ifindex and ifindex not in self._attached:
-                self._attach_link(ifindex)
+        present = netlink.names()
+        node = structs.replace(node, paths=tuple(_usable(path, present) for path in node.paths))
+        # Each time: whoever manages the interface may have taken the program away with the qdisc.
+        for name in {path.interface for path in node.paths if path.interface}:
+            self._filters.attach(name, libbpf.INGRESS, self._link_program(name))
         before = self._node(node.home_address)
-        generation = (before.generation + 1) % (1 << 32) if before else 1
+        # The flow cache may remember a node of this address that was removed: start anywhere.
+        generation = before.generation + 1 if before else int.from_bytes(os.urandom(4), "big")
         slot = 1 - before.slot if before else 0
         if node.rules:
             key = layout.policy_key(node.home_address, slot)
             self._maps["policies_map"].update(key, layout.pack_policy(node))
-        value = layout.pack_node(node, ifindexes, generation, slot)
+        ifindexes = [
+            netlink.index_of(path.interface) if path.interface else 0 for path in node.paths
+        ]
+        value = layout.pack_node(node, ifindexes, generation % (1 << 32), slot)
         self._maps["nodes_map"].update(node.home_address.packed, value)
 
     def _node(self, home_address: IPv4Address) -> layout.NodeValue | None:
@@ -181,14 +203,13 @@ class EbpfDataPlane:
 
     def nodes(self) -> tuple[NodeForwarding, ...]:
         """Return what is programmed, read back from the maps, by home address."""
-        addresses = sorted(IPv4Address(key) for key in self._maps["nodes_map"].keys())  # noqa: SIM118 -- a map of the kernel, not a dict
-        found = (self._read(each) for each in addresses)
-        return tuple(node for node in found if node)
+        found = {IPv4Address(key): value for key, value in self._maps["nodes_map"].items()}
+        return tuple(
+            self._unpack(address, layout.NodeValue.from_buffer_copy(found[address]))
+            for address in sorted(found)
+        )
 
-    def _read(self, home_address: IPv4Address) -> NodeForwarding | None:
-        value = self._node(home_address)
-        if value is None:
-            return None
+    def _unpack(self, home_address: IPv4Address, value: layout.NodeValue) -> NodeForwarding:
         paths = tuple(
             layout.unpack_path(path, _name_of(path.ifindex))
             for path in value.paths[: value.path_count]
@@ -209,19 +230,19 @@ class EbpfDataPlane:
 
     def decide(self, packet: Packet) -> Decision:
         """Tell what becomes of such a packet, from what the maps hold."""
-        node = self._read(packet.local)
-        return decide(node, packet) if node else Decision("no-node")
+        value = self._node(packet.local)
+        if value is None:
+            return Decision("no-node")
+        return decide(self._unpack(packet.local, value), packet)
 
     def flows(self) -> tuple[FlowRecord, ...]:
         """Return the flows of the last minute, most recent first."""
-        flows = self._maps["flows_map"]
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        records: list[FlowRecord] = []
-        for key in flows.keys():  # noqa: SIM118 -- a map of the kernel, not a dict
-            value = flows.lookup(key)
-            if value is not None:
-                records.append(_flow_record(key, value, now_ns))
-        live = [record for record in records if record.idle_s <= _FLOW_LIFE_S]
+        live = [
+            record
+            for record in (_flow_record(*item, now_ns) for item in self._maps["flows_map"].items())
+            if record.idle_s <= _FLOW_LIFE_S
+        ]
         return tuple(sorted(live, key=lambda record: record.idle_s))
 
     def statistics(self) -> dict[str, int]:
@@ -229,30 +250,50 @@ class EbpfDataPlane:
         return {name: self._counter(index) for index, name in enumerate(layout.COUNTERS)}
 
     def _counter(self, index: int) -> int:
-        processors = self._library.call("libbpf_num_possible_cpus")
-        counters = libbpf.BpfMap(self._library, self._maps["counters_map"].fd, 4, 8 * processors)
-        value = counters.lookup(index.to_bytes(4, "little"))
+        value = self._counters.lookup(index.to_bytes(4, "little"))
         return sum(memoryview(value).cast("Q")) if value else 0
 
     # ---- end
 
     def close(self) -> None:
         """Let go of the plane; what is pinned and attached keeps forwarding."""
-        self._object.close()
-        self._device.close()
-        os.close(self._lock_fd)
+        if self._open:
+            self._open = False
+            self._object.close()
+            self._device.close()
+            self._pins.close()
 
     def cleanup(self) -> None:
         """Remove everything this plane ever made."""
-        for name in usable_interfaces(self._settings.device):
-            libbpf.detach(self._library, self._index_of(name), libbpf.INGRESS)
-        self._device.remove()
-        self._object.close()
-        pins = Path(self._settings.pin_path)
-        for name in _MAPS:
-            (pins / name).unlink(missing_ok=True)
-        pins.rmdir()
-        os.close(self._lock_fd)
+        if self._open:
+            self._open = False
+            self._object.close()
+            _detach_all(self._library, self._settings)
+            self._device.remove()
+            self._pins.remove()
+
+
+def _filters(library: libbpf.Library, role: Role) -> libbpf.Filters:
+    programs = _PROGRAMS[role]
+    names = (programs.device, programs.link, programs.raw_link)
+    return libbpf.Filters(library, programs.handle, names)
+
+
+def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
+    filters = _filters(library, settings.role)
+    ours = [
+        name
+        for name in netlink.usable_interfaces(settings.device)
+        if filters.detach(name, libbpf.INGRESS)
+    ]
+    for name in netlink.without_filters(ours):
+        libbpf.remove_clsact(library, name)
+
+
+def _usable(path: TunnelPath, present: set[str]) -> TunnelPath:
+    if path.interface is None or path.interface in present:
+        return path
+    return structs.replace(path, interface=None, transmit=False)
 
 
 def _name_of(ifindex: int) -> str | None:
@@ -296,80 +337,56 @@ def open_ebpf(settings: EbpfSettings) -> EbpfDataPlane:
     Should it fail half-way, what this call made is removed again; what was there before stays.
     """
     _require_privileges()
-    pins = Path(settings.pin_path)
-    fresh = not pins.exists()
-    fresh_device = not device_exists(settings.device)
-    _prepare_pins(pins)
-    lock_fd = _lock(pins)
-    device: Device | None = None
-    try:
-        library = libbpf.Library()
+    library = libbpf.Library()
+    fresh_device = settings.device not in netlink.names()
+    with ExitStack() as undo:
+        pins = Pins(Path(settings.pin_path), _MAPS)
+        undo.callback(pins.remove if pins.fresh else pins.close)
         bpf_object = libbpf.BpfObject(library, OBJECT)
+        undo.callback(bpf_object.close)
         for name in _MAPS:
-            bpf_object.pin_map_at(name, pins / name)
-        bpf_object.load()
-        device = Device(settings.device)
-        plane = EbpfDataPlane(settings, library, bpf_object, device, lock_fd)
+            bpf_object.pin_map_at(name, pins.path / name)
+        _load(bpf_object, pins)
+        device = netlink.Device(settings.device)
+        undo.callback(device.remove if fresh_device else device.close)
+        if pins.fresh:
+            undo.callback(_detach_all, library, settings)
+        plane = EbpfDataPlane(settings, library, bpf_object, device, pins)
         plane.start()
-    except DataPlaneError:
-        if device is not None and fresh_device:
-            device.remove()
-        if fresh:
-            _remove_pins(pins)
-        os.close(lock_fd)
-        raise
+        undo.pop_all()
     return plane
 
 
+def _load(bpf_object: libbpf.BpfObject, pins: Pins) -> None:
+    try:
+        bpf_object.load()
+    except DataPlaneError as error:
+        hint = "" if pins.fresh else f"; the maps in {pins.path} may be another version's: clean up"
+        raise DataPlaneError(f"the kernel refuses the BPF programs: {error}{hint}") from error
+
+
 def cleanup_ebpf(settings: EbpfSettings) -> None:
-    """Remove everything that `open_ebpf` ever made with these settings. Raises DataPlaneError."""
-    if not Path(settings.pin_path).exists() and not device_exists(settings.device):
-        return
-    open_ebpf(settings).cleanup()
+    """Remove everything that `open_ebpf` ever made with these settings. Raises DataPlaneError.
+
+    It loads nothing, so that it also removes what another version made.
+    """
+    _require_privileges()
+    library = libbpf.Library()
+    with ExitStack() as stack:
+        pins = Path(settings.pin_path)
+        held = Pins(pins, _MAPS) if pins.exists() else None
+        if held:
+            stack.callback(held.close)
+        device = None
+        if settings.device in netlink.names():
+            device = netlink.Device(settings.device)
+        _detach_all(library, settings)
+        if device:
+            device.remove()
+        if held:
+            held.remove()
 
 
 def _require_privileges() -> None:
     if os.geteuid() != 0:
         raise DataPlaneError("forwarding needs root (CAP_NET_ADMIN and CAP_BPF)")
-
-
-def _prepare_pins(pins: Path) -> None:
-    """Make the directory of the pins on a BPF file system."""
-    if pins.is_relative_to(BPF_FILE_SYSTEM) and not _is_bpf_file_system(BPF_FILE_SYSTEM):
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.mount(b"bpf", str(BPF_FILE_SYSTEM).encode(), b"bpf", 0, None) != 0:
-            reason = os.strerror(ctypes.get_errno())
-            raise DataPlaneError(f"{BPF_FILE_SYSTEM}: cannot mount a BPF file system: {reason}")
-    try:
-        pins.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataPlaneError(f"{pins}: {error.strerror}") from error
-    if not _is_bpf_file_system(pins):
-        raise DataPlaneError(f"{pins} is not on a BPF file system (mount -t bpf bpf DIRECTORY)")
-    foreign = [each.name for each in pins.iterdir() if each.name not in _MAPS]
-    if foreign:
-        raise DataPlaneError(f"{pins} holds what is not ours: {', '.join(sorted(foreign))}")
-
-
-def _is_bpf_file_system(path: Path) -> bool:
-    buffer = ctypes.create_string_buffer(256)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.statfs(str(path).encode(), buffer) != 0:
-        return False
-    return int.from_bytes(buffer.raw[:8], "little") == _BPF_FS_MAGIC
-
-
-def _lock(pins: Path) -> int:
-    fd = os.open(pins, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        raise DataPlaneError(f"{pins} is in use by another daemon") from error
-    return fd
-
-
-def _remove_pins(pins: Path) -> None:
-    for name in _MAPS:
-        (pins / name).unlink(missing_ok=True)
-    pins.rmdir()
