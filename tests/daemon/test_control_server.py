@@ -1,0 +1,128 @@
+"""The control socket: real sockets, a real event loop, and hostile lines."""
+
+import asyncio
+import socket
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from flowbind.control.client import ControlError, ask
+from flowbind.control.messages import Done, Failed, RegisterRequest, StatusRequest
+from flowbind.daemon.control_server import ControlServer
+from flowbind.daemon.errors import DaemonError
+
+
+@pytest.fixture
+def path():
+    # tmp_path may be longer than the 107 octets that the name of a socket can have.
+    with tempfile.TemporaryDirectory(prefix="fb") as directory:
+        yield Path(directory) / "run" / "daemon.sock"
+
+
+def serving(path, talk, answer=lambda request: Done(repr(request))):
+    """Serve while `talk` runs in another thread; return what it returned."""
+
+    async def main():
+        server = ControlServer(path)
+        try:
+            await server.start(answer)
+            return await asyncio.to_thread(talk)
+        finally:
+            server.close()
+
+    return asyncio.run(main())
+
+
+def lines(path, octets, count):
+    """Send octets, return the lines that come back."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(5)
+        connection.connect(str(path))
+        connection.sendall(octets)
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answers:
+            return [answers.readline() for _ in range(count)]
+
+
+def test_a_request_is_answered(path):
+    request = RegisterRequest("wlan0")
+    assert serving(path, lambda: ask(path, request)) == Done(repr(request))
+
+
+def test_one_connection_may_ask_often(path):
+    found = serving(path, lambda: lines(path, b'{"type":"status"}\n' * 3, 4))
+    assert [bool(line) for line in found] == [True, True, True, False]
+
+
+def test_only_its_owner_may_open_the_socket(path):
+    mode = serving(path, lambda: stat.S_IMODE(path.stat().st_mode))
+    assert mode == 0o600
+
+
+def test_the_socket_goes_with_the_daemon(path):
+    serving(path, lambda: None)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"\n", b"{}\n", b"\xff\xfe\n", b'{"type":"shutdown"}\n', b'{"type":"register","x":[[[\n'],
+)
+def test_nonsense_is_refused_in_one_line_and_the_next_request_answered(path, octets):
+    found = serving(path, lambda: lines(path, octets + b'{"type":"status"}\n', 2))
+    assert b'"failed"' in found[0]
+    assert b'"done"' in found[1]
+
+
+def test_a_line_without_end_is_cut_off(path):
+    def talk():
+        with suppress(OSError):
+            lines(path, b"x" * (2 << 20), 1)
+        return ask(path, StatusRequest())
+
+    assert serving(path, talk) == Done(repr(StatusRequest()))
+
+
+def test_a_request_before_the_daemon_is_ready_is_told_so(path):
+    server = ControlServer(path)
+    assert server._answer_to(b'{"type":"status"}') == Failed("the daemon is starting")
+    server.close()
+
+
+def test_the_socket_of_a_crashed_daemon_is_replaced(path):
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+        dead.bind(str(path))
+    with pytest.raises(ControlError, match="has ended"):
+        ask(path, StatusRequest())
+    assert serving(path, lambda: ask(path, StatusRequest())) == Done(repr(StatusRequest()))
+
+
+def test_a_daemon_that_lives_is_not_displaced(path):
+    def talk():
+        with pytest.raises(DaemonError, match="another daemon answers"):
+            ControlServer(path)
+        return ask(path, StatusRequest())
+
+    assert isinstance(serving(path, talk), Done)
+
+
+def test_a_file_in_the_way_is_left_alone(path):
+    path.parent.mkdir()
+    path.write_text("precious")
+    with pytest.raises(DaemonError, match="no socket"):
+        ControlServer(path)
+    assert path.read_text() == "precious"
+
+
+def test_a_path_that_is_too_long_is_named(path):
+    with pytest.raises(DaemonError, match="too long"):
+        ControlServer(path.parent / ("x" * 120))
+
+
+def test_nobody_there_is_said(path):
+    with pytest.raises(ControlError, match="no daemon runs here"):
+        ask(path, StatusRequest())

@@ -1,0 +1,89 @@
+"""UDP on the loopback: batches, errors, and what an operator reads when a port is taken."""
+
+import socket
+import time
+from ipaddress import IPv4Address
+
+import pytest
+
+from flowbind.daemon.errors import DaemonError
+from flowbind.daemon.sockets import BATCH, InterfacePorts, Port
+from flowbind.effects import SendDatagram
+from flowbind.events import Received
+
+LOOPBACK = IPv4Address("127.0.0.1")
+
+
+@pytest.fixture
+def port():
+    opened = Port(LOOPBACK, 0)
+    yield opened
+    opened.close()
+
+
+def datagram(payload, port, interface=None):
+    return SendDatagram(payload, LOOPBACK, 0, LOOPBACK, port.port, interface)
+
+
+def test_a_datagram_arrives_with_all_that_an_engine_needs(port):
+    sender = Port(LOOPBACK, 0)
+    sender.send(datagram(b"hello", port))
+    assert port.receive() == [Received(b"hello", LOOPBACK, sender.port, LOOPBACK, port.port, None)]
+    assert port.receive() == []
+    sender.close()
+
+
+def test_a_flood_is_read_in_batches(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(BATCH + 10):
+            sender.sendto(b"x", ("127.0.0.1", port.port))
+    assert [len(port.receive()), len(port.receive())] == [BATCH, 10]
+
+
+def test_an_empty_datagram_is_one(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"", ("127.0.0.1", port.port))
+    assert [each.payload for each in port.receive()] == [b""]
+
+
+def test_an_icmp_error_is_survived(port):
+    """Connected sockets hear of a closed port, and so may others that ask for it."""
+    closed = Port(LOOPBACK, 0)
+    closed.close()
+    port.send(SendDatagram(b"x", LOOPBACK, 0, LOOPBACK, closed.port))
+    time.sleep(0.05)
+    assert port.receive() == []
+
+
+def test_what_cannot_be_sent_is_lost_in_silence(port):
+    port.send(datagram(b"x" * 70_000, port))
+    assert port.receive() == []
+
+
+def test_a_port_in_use_is_named(port):
+    with pytest.raises(DaemonError, match=rf"127\.0\.0\.1, UDP port {port.port}: in use"):
+        Port(LOOPBACK, port.port)
+
+
+def test_an_address_of_somebody_else_is_named():
+    with pytest.raises(DaemonError, match=r"192\.0\.2\.77.*not an address of this host"):
+        Port(IPv4Address("192.0.2.77"), 434)
+
+
+@pytest.mark.root
+def test_each_interface_has_its_port(port):
+    ports = InterfacePorts()
+    ports.open("lo", LOOPBACK)
+    ports.send(datagram(b"by lo", port, "lo"))
+    ports.send(datagram(b"by nobody", port, "eth7"))
+    assert [each.payload for each in port.receive()] == [b"by lo"]
+    ports.close("lo")
+    ports.send(datagram(b"too late", port, "lo"))
+    assert port.receive() == []
+    ports.close_all()
+
+
+@pytest.mark.root
+def test_an_interface_that_went_away_is_named():
+    with pytest.raises(DaemonError, match="No such device"):
+        InterfacePorts().open("gone0", LOOPBACK)
