@@ -194,6 +194,8 @@ class _Reader:
         where = "[home-agent]"
         unknown(self._findings, "", "table", self._document, _HOME_AGENT_TABLES)
         found = read_table(self._findings, where, table, _HOME_AGENT_KEYS)
+        if found.get("device", DEFAULT_DEVICE) in found.get("interfaces", ()):
+            self._findings.problem(where, "interfaces: the daemon's own device is among them")
         engine = _part(found, HomeAgentConfig)
         engine["mobile_nodes"] = self._mobile_nodes(engine)
         engine["static_flows"] = read_static_flows(self._findings, self._document)

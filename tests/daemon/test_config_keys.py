@@ -1,0 +1,119 @@
+"""Keys of security associations: inline, in a file, and never in any message."""
+
+import os
+
+import pytest
+
+from flowbind.daemon.config import ConfigError
+
+KEY = bytes.fromhex("0123456789abcdef0123456789abcdef")
+
+
+@pytest.fixture
+def with_key_file(configuration):
+    """Make the configuration of a mobile node that names a key file."""
+
+    def with_key_file(path):
+        tables = configuration("mobile-node", ["mobile-node", "key-file"], str(path))
+        del tables["mobile-node"]["key"]
+        return tables
+
+    return with_key_file
+
+
+def test_a_key_file_holds_the_key(read, key_file, with_key_file):
+    settings = read(with_key_file(key_file))
+
+    assert settings.engine.association.key == KEY
+    assert settings.warnings == ()
+
+
+def test_a_relative_key_file_is_beside_the_configuration(read, file, with_key_file):
+    (file.parent / "here").mkdir(exist_ok=True)
+    (file.parent / "here" / "key").write_text(KEY.hex())
+    (file.parent / "here" / "key").chmod(0o400)
+
+    assert read(with_key_file("here/key")).engine.association.key == KEY
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the key is empty"),
+        (b" \n", "the key is empty"),
+        (b"0123456789abcde", "two hexadecimal digits for each octet"),
+        (b"secret", "two hexadecimal digits for each octet"),
+        (b"\xff\xfe\x00", "two hexadecimal digits for each octet"),
+        (b"00" * 9000, "two hexadecimal digits for each octet"),
+        (b"0011 2233", "two hexadecimal digits for each octet"),
+    ],
+)
+def test_a_key_file_without_a_key(problems, key_file, with_key_file, content, reason):
+    key_file.write_bytes(content)
+
+    (problem,) = problems(with_key_file(key_file))
+
+    assert problem.startswith(f"[mobile-node]: key-file: {key_file}: ")
+    assert reason in problem
+    assert not content.strip() or content.decode("latin-1").strip() not in problem
+
+
+def test_a_key_file_that_cannot_be_read(problems, tmp_path, with_key_file):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "directory").mkdir()
+    for name, reason in (
+        ("none", "No such file or directory"),
+        ("directory", "Is a directory"),
+        ("pipe", "not a regular file"),
+    ):
+        (problem,) = problems(with_key_file(tmp_path / name))
+        assert problem == f"[mobile-node]: key-file: {tmp_path / name}: {reason}"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o777])
+def test_a_key_that_others_can_reach_is_a_warning(
+    read, file, key_file, with_key_file, configuration, mode
+):
+    key_file.chmod(mode)
+    assert read(with_key_file(key_file)).warnings == (
+        f"{file}: [mobile-node]: key-file: {key_file}: others than its owner can read it",
+    )
+    file.chmod(mode)
+    try:
+        assert read(configuration("mobile-node")).warnings == (
+            f"{file}: [mobile-node]: key: others than its owner can read this file",
+        )
+    finally:
+        file.chmod(0o600)
+
+
+def test_a_short_key_is_a_warning(read, configuration):
+    (warning,) = read(configuration("mobile-node", ["mobile-node", "key"], 30 * "a")).warnings
+    assert "the key has 15 octets" in warning
+
+
+@pytest.mark.parametrize(
+    "secret", ["5ec2e75ec2e7", "5ec2e75ec2e", "5ec2e7 5ec2e7", "5ec2e75ec2e7zz", 0x5EC2E7]
+)
+@pytest.mark.parametrize("role", ["home-agent", "mobile-node"])
+def test_no_key_is_ever_shown(read, configuration, role, secret):
+    place = ["mobile-node", 0, "key"] if role == "home-agent" else ["mobile-node", "key"]
+    said = outcome(read, configuration(role, place, secret))
+
+    assert "5ec2e7" not in said
+    assert str(0x5EC2E7) not in said
+
+
+def test_a_key_where_its_file_should_be_is_not_shown(read, with_key_file):
+    said = outcome(read, with_key_file("5ec2e75ec2e7"))
+
+    assert "key-file: this looks like a key" in said
+    assert "5ec2e7" not in said
+
+
+def outcome(read, tables):
+    """All that anybody could see of a configuration."""
+    try:
+        return repr(read(tables))
+    except ConfigError as error:
+        return f"{error} {error!r}"
