@@ -1,6 +1,8 @@
 """What the operator is told: both roles over the memory twins, engines and all."""
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from flowbind.control.messages import (
     PolicyRequest,
     PolicySetRequest,
     RegisterRequest,
+    Request,
     StatusRequest,
 )
 from flowbind.daemon.answers import Answers
@@ -62,6 +65,13 @@ class BusyPlane(MemoryDataPlane):
         return {"encapsulated_packets": 12}
 
 
+class Untimed(EngineLoop):
+    """A loop without its timer: time does not matter here."""
+
+    def arm(self):
+        pass
+
+
 class Ends:
     """A home agent and a mobile node; datagrams arrive at once."""
 
@@ -78,16 +88,18 @@ class Ends:
         self.waiting = []
         self.agent_loop = self._loop(agent, "agent")
         self.node_loop = self._loop(node, "node")
-        self.agent = Answers(HomeAgentRole(agent), self.planes["agent"]).answer
-        self.node = Answers(MobileNodeRole(node, self.node_loop), self.planes["node"]).answer
+        self.agent: Callable[[Request], Any] = Answers(
+            HomeAgentRole(agent), self.planes["agent"]
+        ).answer
+        self.node: Callable[[Request], Any] = Answers(
+            MobileNodeRole(node, self.node_loop), self.planes["node"]
+        ).answer
 
     def _loop(self, engine, name):
         outlets = Outlets(
             lambda datagram: self.waiting.append((name, datagram)), lambda _probe: None
         )
-        loop = EngineLoop(engine, Performer(self.planes[name], MemoryStore(), outlets))
-        loop.arm = lambda: None
-        return loop
+        return Untimed(engine, Performer(self.planes[name], MemoryStore(), outlets))
 
     def up(self, name):
         self.node_loop.submit(InterfaceUp(name, ADDRESSES[name]))
@@ -208,7 +220,9 @@ def test_a_packet_that_is_none_is_refused_in_words(ends, packet):
 
 
 def test_a_policy_is_replaced_at_both_ends(ends):
-    flows = ({"name": "only", "match": "tcp remote port 443", "interfaces": ["wlan0"]},)
+    flows: tuple[dict[str, object], ...] = (
+        {"name": "only", "match": "tcp remote port 443", "interfaces": ["wlan0"]},
+    )
     answer = ends.node(PolicySetRequest(flows))
     assert [row.name for row in answer.rules] == ["only"]
     ends.carry()

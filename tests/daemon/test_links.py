@@ -99,7 +99,7 @@ def test_changes_are_told_as_they_happen(in_fresh_namespace):
     """Real links in a namespace of its own."""
 
     async def watch():
-        told = asyncio.Queue()
+        told: asyncio.Queue[InterfaceUp | InterfaceDown] = asyncio.Queue()
         links = Links(["wlan0", "wwan0"], AGENT, HOME, told.put_nowait)
         watching = asyncio.create_task(links.watch())
         await asyncio.sleep(0.2)

@@ -20,7 +20,7 @@ class Engine:
     """Answers events as it is told and keeps them."""
 
     def __init__(self):
-        self.statistics = Counter()
+        self.statistics: Counter[str] = Counter()
         self.events = []
         self.answers = {}
         self.due = None

@@ -20,7 +20,7 @@ the lab is up: {", ".join(node.name for node in topology.NODES)}
   flowbind bindings --socket {HOME_AGENT.socket}
   flowbind lab exec correspondent -- ping {topology.HOME_ADDRESS}
   flowbind lab exec wlan -- tcpdump -ni up0
-  flowbind mobile-node deregister wlan0 --socket {MOBILE_NODE.socket}
+  flowbind mobile-node deregister --interface wlan0 --socket {MOBILE_NODE.socket}
   flowbind lab down"""
 
 

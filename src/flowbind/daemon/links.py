@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from msgspec import Struct
 from pyroute2 import AsyncIPRoute
@@ -97,7 +97,7 @@ class Links:
         self._tell = tell
         self._known: dict[str, IPv4Address] = {}
 
-    async def watch(self) -> None:
+    async def watch(self) -> NoReturn:
         """Tell what is usable now, then of every change, until cancelled."""
         while True:
             try:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -56,6 +57,7 @@ def run(settings: MobileNodeSettings) -> None:
         store = open_store(settings.store)
         stack.callback(store.close)
         records = store.load()
+        process.warn(absent_interfaces([each.name for each in config.interfaces]))
         probes = Probes(config.home_address, config.home_agent)
         stack.callback(probes.close)
         server = ControlServer(Path(settings.socket))
@@ -71,6 +73,18 @@ def run(settings: MobileNodeSettings) -> None:
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(MobileNodeRole(engine, loop), plane)
         asyncio.run(_serve(engine, loop, ports, probes, server, answers))
+
+
+def absent_interfaces(names: Sequence[str]) -> list[str]:
+    """Return a line for each interface that is not there: a modem may be plugged in later.
+
+    Raises DaemonError if none is there, which is a mistake in the configuration.
+    """
+    present = {name for _index, name in socket.if_nameindex()}
+    absent = [name for name in names if name not in present]
+    if len(absent) == len(names):
+        raise DaemonError(f"[[interface]]: there is no interface {' nor '.join(names)}")
+    return [f"[[interface]]: there is no interface {name} yet" for name in absent]
 
 
 async def _serve(
@@ -102,9 +116,7 @@ async def _serve(
     config = engine.config
     _log.info("mobile node %s of home agent %s", config.home_address, config.home_agent)
     links = Links(engine.interfaces, config.home_agent, config.home_address, link_changed)
-    watching = asyncio.create_task(links.watch())
-    await process.until_told()
-    watching.cancel()
+    await process.until_told(links.watch())
 
 
 class MobileNodeRole:

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, NoReturn
 
 from flowbind.dataplane.base import Reconciliation
 
@@ -30,11 +30,17 @@ def tell_what_was_found(found: Reconciliation) -> None:
         )
 
 
-async def until_told() -> None:
-    """Wait for SIGTERM or SIGINT."""
+async def until_told(*duties: Coroutine[Any, Any, NoReturn]) -> None:
+    """Do these duties until SIGTERM or SIGINT. A duty that fails ends the daemon with its error."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _ENDING:
         loop.add_signal_handler(number, told.set)
-    await told.wait()
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(duty) for duty in duties]
+    tasks.append(asyncio.create_task(told.wait()))
+    done, busy = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in busy:
+        task.cancel()
+    for task in done:
+        task.result()
     _log.info("ending; what is forwarded goes on")
