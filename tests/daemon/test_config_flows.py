@@ -59,6 +59,25 @@ def test_more_selectors_than_a_node_can_have(problems, read, flows):
     ]
 
 
+def test_a_policy_that_fits_into_no_packet_is_a_warning(read, file, configuration):
+    rules = [
+        {
+            "match": f"udp remote net 203.0.{n}.0/24 remote port 100-200 local port 300-400",
+            "interfaces": ["wwan0", "wlan0"],
+        }
+        for n in range(64)
+    ]
+    tables = configuration("mobile-node", ["flow"], rules[:46])
+    assert read(tables).warnings == ()
+    tables["flow"] = rules
+    assert read(tables).warnings == (
+        f"{file}: [[flow]]: all rules together take 1920 octets of a registration, more than the"
+        " 1400 of one packet: some networks drop fragments",
+    )
+    tables["mobile-node"]["exchange-policy"] = False
+    assert read(tables).warnings == ()
+
+
 def test_a_rule_that_nothing_can_match_is_a_warning(read, file, flows):
     rule = {"name": "ping", "match": "icmp remote port 5", "interfaces": ["wlan0"]}
     assert read(flows(rule)).warnings == (

@@ -104,11 +104,18 @@ def test_no_key_is_ever_shown(read, configuration, role, secret):
     assert str(0x5EC2E7) not in said
 
 
-def test_a_key_where_its_file_should_be_is_not_shown(read, with_key_file):
-    said = outcome(read, with_key_file("5ec2e75ec2e7"))
+@pytest.mark.parametrize("secret", [3 * "5ec2e7", "0x" + 3 * "5ec2e7", "5ec2e7 5ec2e7 5ec2e"])
+def test_a_key_where_its_file_should_be_is_not_shown(read, with_key_file, secret):
+    said = outcome(read, with_key_file(secret))
 
     assert "key-file: this looks like a key" in said
     assert "5ec2e7" not in said
+
+
+def test_a_key_file_may_have_a_name_of_such_digits(read, file, key_file, with_key_file):
+    key_file.rename(file.parent / "cafe")
+
+    assert read(with_key_file("cafe")).engine.association.key == KEY
 
 
 def outcome(read, tables):

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from flowbind.daemon import config_values as values
-from flowbind.daemon.config_flows import read_policy_rules, read_static_flows
+from flowbind.daemon.config_flows import read_policy_rules, read_static_flows, warn_of_fragments
 from flowbind.daemon.config_keys import ASSOCIATION_KEYS, OTHERS, TOLERANCE_KEY, Keys
 from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read_table, unknown
 from flowbind.model.binding import Encapsulation
@@ -232,8 +232,10 @@ class _Reader:
         engine["policy"] = read_policy_rules(self._findings, self._document, bids)
         if self._findings.problems or association is None:
             return None
-        warnings = tuple(self._findings.warnings)
         config = MobileNodeConfig(association=association, **engine)
+        if config.exchange_policy:
+            warn_of_fragments(self._findings, config.policy)
+        warnings = tuple(self._findings.warnings)
         return MobileNodeSettings(config, warnings=warnings, **found)
 
     def _interfaces(self, device: str) -> tuple[dict[str, int], tuple[InterfaceConfig, ...]]:

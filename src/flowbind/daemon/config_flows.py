@@ -8,8 +8,12 @@ from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read
 from flowbind.model.config import PolicyRule, StaticFlow
 from flowbind.model.match import describe_selector, why_nothing_matches
 from flowbind.model.tunnel import MAX_RULES
+from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.traffic_selector import TrafficSelector
+
+_OCTETS_FOR_RULES: Final = 1400
+"""What 1500 octets leave beside the headers of IP and UDP, the request and its authentication."""
 
 _ACTIONS: Final = {"forward": FlowAction.FORWARD, "drop": FlowAction.DROP}
 _read_action: Final = values.one_of(*_ACTIONS)
@@ -32,6 +36,21 @@ def read_policy_rules(
     """
     targets = Key("interfaces", "bids", values.bids_of(interfaces))
     return tuple(PolicyRule(**found) for found in _read_flows(findings, document, targets))
+
+
+def warn_of_fragments(findings: Findings, policy: tuple[PolicyRule, ...]) -> None:
+    """Note that a registration with these rules does not fit into one packet of usual size."""
+    octets = sum(
+        len(FlowBinding(rule.action, rule.bids, selector).encode())
+        for rule in policy
+        for selector in rule.selectors
+    )
+    if octets > _OCTETS_FOR_RULES:
+        findings.warn(
+            "[[flow]]",
+            f"all rules together take {octets} octets of a registration, more than the "
+            f"{_OCTETS_FOR_RULES} of one packet: some networks drop fragments",
+        )
 
 
 def read_static_flows(findings: Findings, document: Mapping[str, object]) -> tuple[StaticFlow, ...]:

@@ -57,6 +57,7 @@ _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 8
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)", re.ASCII)
 _NETWORK: Final = re.compile(r"[0-9.]+/[0-9]{1,2}", re.ASCII)
 _KEY: Final = re.compile(r"(?:[0-9a-f]{2}){1,256}", re.ASCII | re.IGNORECASE)
+_LIKE_A_KEY: Final = re.compile(r"(?:0x)?[0-9a-f :]{16,}", re.ASCII | re.IGNORECASE)
 
 
 def access_name(number: int) -> str:
@@ -283,7 +284,7 @@ def file_path(value: object) -> str:
     """Read the path of a key file, and notice a key where the path should be."""
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ValueError("expected the path of a file")
-    if is_key(value):
+    if _LIKE_A_KEY.fullmatch(value):
         raise ValueError("this looks like a key, not like a path: give it as `key`")
     return value
 
@@ -298,17 +299,12 @@ def store_url(value: object) -> str:
     return text
 
 
-def is_key(text: str) -> bool:
-    """Tell whether a text would do as a key."""
-    return _KEY.fullmatch(text) is not None
-
-
 def key(value: object) -> bytes:
     """Read a key in hexadecimal. The complaint never shows any of it."""
     text = value if isinstance(value, str) else None
     if text == "":
         raise ValueError("the key is empty")
-    if text is None or not is_key(text):
+    if text is None or not _KEY.fullmatch(text):
         raise ValueError("expected a key: two hexadecimal digits for each octet, nothing else")
     return bytes.fromhex(text)
 
