@@ -1,7 +1,7 @@
 """Mobility security associations (RFC 5944 1.6, 5.1)."""
 
 from enum import StrEnum, unique
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -41,3 +41,7 @@ class SecurityAssociation(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"SecurityAssociation(spi={self.spi}, algorithm={self.algorithm.value!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Hide the key from rich too, to whose tracebacks msgspec would else give every field."""
+        return [("spi", self.spi), ("algorithm", self.algorithm.value)]

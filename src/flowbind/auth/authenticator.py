@@ -9,12 +9,12 @@ import hmac
 from typing import Final
 
 from flowbind.auth.association import Algorithm, SecurityAssociation
-from flowbind.wire.authentication import SPI_OCTETS, authentication_header
+from flowbind.wire.authentication import Authentication, authentication_header
 from flowbind.wire.extension import spans_of_extensions
 from flowbind.wire.iana import ExtensionType
 from flowbind.wire.message import Message, encode, offset_of_extensions
 
-_HEADER_OCTETS: Final = 2 + SPI_OCTETS
+_TYPE_AND_LENGTH_OCTETS: Final = 2
 _AUTHENTICATOR_OCTETS: Final = {
     Algorithm.HMAC_MD5: 16,
     Algorithm.HMAC_SHA256: 32,
@@ -60,11 +60,11 @@ def verify(payload: bytes, kind: ExtensionType, association: SecurityAssociation
     ):
         if extension_type != kind:
             continue
-        authenticator_at = start + _HEADER_OCTETS
-        if int.from_bytes(payload[start + 2 : authenticator_at], "big") != association.spi:
+        found = Authentication.decode(kind, payload[start + _TYPE_AND_LENGTH_OCTETS : behind])
+        if found.spi != association.spi:
             raise AuthenticationError("spi-unknown")
-        expected = compute(payload[:authenticator_at], association)
-        if not hmac.compare_digest(expected, payload[authenticator_at:behind]):
+        expected = compute(payload[: behind - len(found.authenticator)], association)
+        if not hmac.compare_digest(expected, found.authenticator):
             raise AuthenticationError("authenticator-wrong")
         return
     raise AuthenticationError("authenticator-absent")

@@ -6,6 +6,7 @@ know it by type. Type 154 is the trap: RFC 7629 calls it long and non-skippable 
 makes 128 to 255 the skippable, short range.
 """
 
+from collections.abc import Iterator
 from enum import Enum, unique
 from typing import Final
 
@@ -148,6 +149,7 @@ class MalformedExtension(Struct, frozen=True):
     reason: str
     code: ReplyCode
     subtype: int | None = None
+    detail: str = ""
 
     def encode(self) -> bytes:
         """Encode the whole extension as it came."""
@@ -175,12 +177,19 @@ def decode_extensions(payload: bytes, start: int) -> tuple[Extension, ...]:
 
     Raises WireError, with code None, where RFC 5944 asks for silence.
     """
+    return tuple(extension for extension, _behind in walk_extensions(payload, start))
+
+
+def walk_extensions(payload: bytes, start: int) -> Iterator[tuple[Extension, int]]:
+    """Decode one extension after the other, each with the offset behind it.
+
+    Raises WireError as `decode_extensions` does, but not before what precedes has been given out.
+    """
     reader = Reader(payload)
     reader.offset = start
-    extensions: list[Extension] = []
     while reader.remaining:
-        extensions.append(_decode_one(reader))
-    return tuple(extensions)
+        extension = _decode_one(reader)
+        yield extension, reader.offset
 
 
 def spans_of_extensions(payload: bytes, start: int) -> list[tuple[int, int, int]]:
@@ -204,7 +213,9 @@ def _decode_one(reader: Reader) -> Extension:
     except WireError as error:
         if error.code is None:
             raise
-        return MalformedExtension(extension_type, data, error.reason, error.code, subtype)
+        return MalformedExtension(
+            extension_type, data, error.reason, error.code, subtype, error.detail
+        )
 
 
 def _read_frame(reader: Reader) -> tuple[int, int | None, bytes]:

@@ -18,7 +18,8 @@ class NetworkAccessIdentifier(Struct, frozen=True):
             nai = data.decode("utf-8")
         except UnicodeDecodeError:
             nai = ""
-        if not nai:
+        if not nai or not nai.isprintable():
+            # Control characters are in no grammar of names, and would reach logs and terminals.
             raise WireError("nai-malformed", "not a name", ReplyCode.POORLY_FORMED_REQUEST)
         return NetworkAccessIdentifier(nai)
 

@@ -1,0 +1,211 @@
+"""What holds for any octets at all, over the whole registry of extensions."""
+
+from typing import get_args
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from flowbind.wire.errors import WireError
+from flowbind.wire.extension import (
+    REGISTRY,
+    Extension,
+    Framing,
+    MalformedExtension,
+    spans_of_extensions,
+    walk_extensions,
+)
+from flowbind.wire.flow_binding import FlowBinding
+from flowbind.wire.iana import ReplyCode, SelectorFormat
+from flowbind.wire.message import all_of, decode, encode, offset_of_extensions, without_type_154
+from flowbind.wire.multipath import Multipath
+from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+
+REQUEST = b"\x01" + bytes(23)
+REPLY = b"\x03" + bytes(19)
+
+DEFINED_SELECTOR_FLAGS = {
+    SelectorFormat.IPV4_BINARY: 0xFFFC0000,
+    SelectorFormat.IPV6_BINARY: 0xFFFF0000,
+}
+
+
+def framed(number: int, subtype: int, data: bytes) -> bytes:
+    row = REGISTRY.get(number)
+    framing = row.framing if row else Framing.SIMPLE
+    if framing is Framing.PADDING:
+        return bytes((number,))
+    if framing is Framing.LONG:
+        return bytes((number, subtype)) + len(data).to_bytes(2, "big") + data
+    return bytes((number, len(data))) + data
+
+
+def multipaths() -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=4, max_size=4).map(lambda data: framed(154, 1, data))
+
+
+@st.composite
+def flow_bindings(draw: st.DrawFn) -> bytes:
+    """Near enough to a Flow-Binding that many are one."""
+    bids = draw(st.binary(min_size=1, max_size=8))
+    action = draw(st.integers(0, 1))
+    number = draw(st.integers(1, 2))
+    flags = draw(st.integers(0, 0xFFFFFFFF))
+    sizes = (4, 4, 4, 2, 2, 1, 1) if number == 1 else (16, 16, 4, 4, 2, 2, 1, 1)
+    body = b""
+    for at, size in enumerate(sizes):
+        start, end = 1 << (31 - 2 * at), 1 << (30 - 2 * at)
+        if flags & end:
+            flags |= start
+        count = bool(flags & start) + bool(flags & end)
+        body += b"".join(
+            sorted(draw(st.binary(min_size=size, max_size=size)) for _ in range(count))
+        )
+    head = bytes((action, len(bids))) + bids + bytes((number,))
+    return framed(154, 2, head + flags.to_bytes(4, "big") + body)
+
+
+def extensions() -> st.SearchStrategy[bytes]:
+    """One extension of any type that is registered, or may be skipped, with any content."""
+    numbers = st.sampled_from(sorted(REGISTRY)) | st.integers(128, 255)
+    anything = st.builds(framed, numbers, st.integers(0, 4), st.binary(max_size=40))
+    authentications = st.builds(
+        framed, st.integers(32, 34), st.just(0), st.binary(min_size=4, max_size=36)
+    )
+    names = st.text("abc@.ü", min_size=1).map(lambda name: framed(131, 0, name.encode()))
+    return anything | authentications | names | multipaths() | flow_bindings()
+
+
+def messages() -> st.SearchStrategy[bytes]:
+    fixed = st.tuples(st.just(b"\x01"), st.binary(min_size=23, max_size=23)) | st.tuples(
+        st.just(b"\x03"), st.binary(min_size=19, max_size=19)
+    )
+    return st.builds(
+        lambda head, tail: b"".join((*head, *tail)), fixed, st.lists(extensions(), max_size=6)
+    )
+
+
+def cleared(payload: bytes) -> bytes:
+    """Return a copy in which the bits that must be ignored are 0: they are all that is not kept.
+
+    Those are the six low bits of Multipath (RFC 7629 4.1) and the reserved bits in the flag word
+    of a selector (RFC 6088 3), in extensions that are not malformed.
+    """
+    octets = bytearray(payload)
+    before = offset_of_extensions(payload)
+    for extension, behind in walk_extensions(payload, before):
+        if isinstance(extension, Multipath):
+            octets[behind - 1] &= 0xC0
+        if isinstance(extension, FlowBinding):
+            at = before + 7 + len(extension.bids)
+            mask = DEFINED_SELECTOR_FLAGS[extension.selector.format]
+            flags = int.from_bytes(octets[at : at + 4], "big") & mask
+            octets[at : at + 4] = flags.to_bytes(4, "big")
+        before = behind
+    return bytes(octets)
+
+
+@given(st.binary(max_size=120) | messages())
+@example(b"")
+@example(REQUEST + b"\x9a")
+@example(REQUEST + b"\x9a\x02\xff\xff")
+@example(REPLY[:-1])
+def test_any_octets_are_a_message_or_a_wire_error(payload):
+    try:
+        message = decode(payload)
+    except WireError as error:
+        refusal = error
+    else:
+        malformed = all_of(message, MalformedExtension)
+        assert all(each.code is ReplyCode.POORLY_FORMED_REQUEST for each in malformed)
+        return
+    # Only an extension may be malformed and still be answered; for a message there is silence.
+    assert refusal.code is None
+
+
+@given(messages())
+def test_what_decodes_is_encoded_to_the_same_octets(payload):
+    try:
+        message = decode(payload)
+    except WireError:
+        return
+    assert encode(message) == cleared(payload)
+    assert decode(encode(message)) == message
+
+
+@pytest.mark.parametrize("number", sorted({*REGISTRY, 1, 37, 128, 254}))
+@given(st.integers(0, 255), st.binary(max_size=60))
+@settings(max_examples=30)
+def test_each_type_with_any_content(number, subtype, data):
+    payload = REPLY + framed(number, subtype, data)
+    try:
+        message = decode(payload)
+    except WireError as error:
+        refusal = error
+    else:
+        assert encode(message) == cleared(payload)
+        return
+    assert refusal.code is None
+    assert number in {1, 32, 33, 34, 37} or (number == 154 and subtype not in {1, 2})
+
+
+def test_the_examples_reach_the_extensions_that_mean_something():
+    # A sweep that decodes nothing proves nothing.
+    reached: set[type] = set()
+
+    @settings(max_examples=300, database=None)
+    @given(messages())
+    def sweep(payload: bytes) -> None:
+        try:
+            message = decode(payload)
+        except WireError:
+            return
+        reached.update(type(each) for each in (message, *message.extensions))
+
+    sweep()
+    assert set(get_args(Extension)) | {RegistrationRequest, RegistrationReply} == reached
+
+
+@pytest.mark.rfc("5944", "1.8")
+@given(messages())
+def test_frames_are_found_where_extensions_are(payload):
+    try:
+        message = decode(payload)
+    except WireError:
+        return
+    start = offset_of_extensions(payload)
+    spans = spans_of_extensions(payload, start)
+    walked = list(walk_extensions(payload, start))
+
+    assert [behind for _, _, behind in spans] == [behind for _, behind in walked]
+    assert tuple(extension for extension, _ in walked) == message.extensions
+    assert [first for _, first, _ in spans] == [start, *(behind for *_, behind in spans[:-1])][
+        : len(spans)
+    ]
+
+
+@given(messages())
+def test_the_copy_without_type_154_is_a_message_without_it(payload):
+    try:
+        decode(payload)
+    except WireError:
+        return
+    copy = without_type_154(payload)
+
+    assert not any(
+        isinstance(each, Multipath | FlowBinding) or getattr(each, "type", 0) == 154
+        for each in decode(copy).extensions
+    )
+
+
+@given(st.data())
+@pytest.mark.parametrize("name", ["request", "reply"])
+def test_a_golden_message_with_one_octet_changed_is_a_message_or_a_wire_error(vector, name, data):
+    octets = bytearray(vector(name))
+    at = data.draw(st.integers(0, len(octets) - 1))
+    octets[at] ^= data.draw(st.integers(1, 255))
+    try:
+        message = decode(bytes(octets))
+    except WireError:
+        return
+    assert encode(message) == cleared(bytes(octets))
