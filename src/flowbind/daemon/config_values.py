@@ -40,7 +40,6 @@ ACCESS_NAMES: Final[dict[str, AccessTechnology]] = {
 HIGHEST_LABEL: Final = 255
 
 _KINDS: Final[dict[type, str]] = {
-    list: "an array",
     dict: "a table",
     date: "a date",
     time: "a time",
@@ -92,8 +91,8 @@ def shown(value: object) -> str:
         return "a very large number"
     if isinstance(value, int | float):
         return str(value)
-    if value in ([], {}):
-        return "an empty one"
+    if isinstance(value, list):
+        return "an array" if value else "an empty array"
     return next((noun for kind, noun in _KINDS.items() if isinstance(value, kind)), "nothing")
 
 
