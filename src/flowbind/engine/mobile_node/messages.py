@@ -1,50 +1,46 @@
 """Registration Requests out (RFC 5944 3.6.1, RFC 7629 5.1), Registration Replies in (3.6.2)."""
 
+from ipaddress import IPv4Address
+
 from flowbind.auth.authenticator import AuthenticationError, protect, verify
 from flowbind.effects import SendDatagram
 from flowbind.engine.mobile_node.state import Interface
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.model.binding import Encapsulation
-from flowbind.model.config import MobileNodeConfig
+from flowbind.model.config import InterfaceConfig, MobileNodeConfig
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import Extension
-from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MultipathFlag, RequestFlag
 from flowbind.wire.message import decode
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 
 
-def multipath_of(interface: Interface, flags: MultipathFlag) -> Multipath:
+def multipath_of(config: InterfaceConfig, flags: MultipathFlag) -> Multipath:
     """The Multipath extension that registers an interface."""
-    config = interface.config
     return Multipath(config.access_technology, config.label, config.bid, flags)
+
+
+def flags_of(subject: InterfaceConfig) -> RequestFlag:
+    """D: we decapsulate ourselves. T: our packets come back through the tunnel."""
+    flags = RequestFlag.DECAPSULATION_BY_MOBILE_NODE | RequestFlag.REVERSE_TUNNELING
+    if subject.encapsulation is Encapsulation.GRE:
+        flags |= RequestFlag.GRE_ENCAPSULATION
+    return flags
 
 
 def request(
     config: MobileNodeConfig,
     via: Interface,
-    subject: Interface,
-    identification: int,
+    source: IPv4Address,
+    flags: RequestFlag,
     lifetime_s: int,
-    multipath: Multipath | None,
-    policy: tuple[FlowBinding, ...] = (),
+    care_of_address: IPv4Address,
+    identification: int,
+    extensions: tuple[Extension, ...],
 ) -> SendDatagram:
-    """Build a request about `subject`, sent through `via`.
-
-    D: we decapsulate ourselves. T: our packets come back through the tunnel. The care-of address is
-    that of the subject even when another interface has to speak for it.
-    """
-    care_of_address = via.address
-    if subject is not via and subject.binding is not None:
-        care_of_address = subject.binding.care_of_address
-    assert care_of_address is not None  # noqa: S101 -- nothing is sent through a link without one
-    assert via.address is not None  # noqa: S101
-    flags = RequestFlag.DECAPSULATION_BY_MOBILE_NODE | RequestFlag.REVERSE_TUNNELING
-    if subject.config.encapsulation is Encapsulation.GRE:
-        flags |= RequestFlag.GRE_ENCAPSULATION
-    extensions: tuple[Extension, ...] = (multipath, *policy) if multipath else ()
+    """Build a request, authenticated, out of the interface `via` (RFC 5944 3.6.1)."""
     message = RegistrationRequest(
         flags=flags,
         lifetime_s=lifetime_s,
@@ -56,7 +52,7 @@ def request(
     )
     return SendDatagram(
         payload=protect(message, ExtensionType.MOBILE_HOME_AUTHENTICATION, config.association),
-        source=via.address,
+        source=source,
         source_port=0,
         destination=config.home_agent,
         destination_port=MOBILE_IP_PORT,

@@ -1,27 +1,18 @@
 """The mobile node as a pure machine: events in, effects out.
 
-Requests are serialised: timestamps of one node count on all its paths (RFC 5944 5.7.1), so a
-request that overtakes another would make that one a replay. The next one leaves when the last is
-answered, or after a second. Packets move before their path is given up, never after.
+Packets move before their path is given up, never after: what the data plane is asked for stands in
+front of the requests.
 """
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from msgspec import structs
-
-from flowbind.effects import (
-    DeleteNode,
-    Effect,
-    Log,
-    ProgramForwarding,
-    RemoveForwarding,
-    SaveNode,
-    SendProbe,
-)
+from flowbind.effects import DeleteNode, Effect, Log, SendProbe
+from flowbind.engine.mobile_node.answers import Answers, tunnel_of
 from flowbind.engine.mobile_node.keepalive import Keepalive
 from flowbind.engine.mobile_node.policy import local_rules
+from flowbind.engine.mobile_node.projection import Projection
 from flowbind.engine.mobile_node.registration import Registration
 from flowbind.engine.mobile_node.state import Aim, Interface, State
 from flowbind.events import (
@@ -42,8 +33,10 @@ from flowbind.model.config import MobileNodeConfig
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import NodeForwarding
 
-RESTORED_GRACE_S = 5.0
+RESTORED_GRACE_S: Final = 5.0
 """How long a restored binding waits for its interface to come up."""
+LONGEST_RELAPSE_S: Final = 60.0
+"""How long a path that is registered and never answers is left alone in the end."""
 
 
 class MobileNode:
@@ -58,11 +51,11 @@ class MobileNode:
             for each in config.interfaces
         }
         self._registration = Registration(config, self.interfaces, self.statistics)
-        self._forwarded: NodeForwarding | None = None
-        self._saved: NodeRecord | None = None
+        self._answers = Answers(self._registration)
+        self._projection = Projection()
         self._grace_until: float | None = None
         self._handlers: dict[type[Event], Callable[[Any, float], list[Effect]]] = {
-            Received: self._on_received,
+            Received: self._answers.on_received,
             TimerExpired: self._on_timer,
             InterfaceUp: self._on_interface_up,
             InterfaceDown: self._on_interface_down,
@@ -77,12 +70,18 @@ class MobileNode:
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take in one event at Unix time `now`; return what is to be done, in order."""
         effects = self._handlers[type(event)](event, now)
-        sent = self._registration.pump(self.policy, now)
-        return [*self._follow_up(), *sent, *effects]
+        self._judge_silent_paths(now)
+        requests = self._registration.pump(self.policy, now)
+        projected = self._projection.effects(self._forwarding, self.record, now)
+        return [*projected, *requests, *effects]
 
     def deadline(self) -> float | None:
         """Return the Unix time at which TimerExpired is wanted, or None."""
-        moments = [self._registration.deadline(), self._grace_until]
+        moments = [
+            self._registration.deadline(),
+            self._projection.deadline(),
+            self._grace_until,
+        ]
         for interface in self.interfaces.values():
             moments += [interface.renew_at, interface.drain_until, interface.keepalive.due_at]
             moments.append(interface.binding.expires_at if interface.binding else None)
@@ -103,11 +102,7 @@ class MobileNode:
     @property
     def record(self) -> NodeRecord:
         """What a restart needs: our bindings, and the home agent's copy of the policy."""
-        bindings = tuple(
-            structs.replace(each.binding, interface=each.name)
-            for each in self.interfaces.values()
-            if each.binding
-        )
+        bindings = tuple(each.binding for each in self.interfaces.values() if each.binding)
         return NodeRecord(
             self.config.home_address,
             self._registration.identification or 0,
@@ -116,22 +111,9 @@ class MobileNode:
         )
 
     @property
-    def registered_all(self) -> bool:
-        """Whether every interface that could be registered is."""
-        return all(each.state is State.UP for each in self.interfaces.values() if each.wanted)
-
-    def _on_received(self, event: Received, now: float) -> list[Effect]:
-        return self._registration.on_received(event, self.policy, now)
-
-    def _on_policy_replaced(self, event: PolicyReplaced, now: float) -> list[Effect]:
-        self.policy = event.policy
-        self._registration.policy_replaced(now)
-        return [Log("info", f"flow policy replaced: {len(event.policy)} rules")]
-
-    def _on_effect_failed(self, event: EffectFailed, _now: float) -> list[Effect]:
-        self.statistics["effect_failed"] += 1
-        self._forwarded = None
-        return [Log("error", f"cannot carry out: {event.reason}")]
+    def _forwarding(self) -> NodeForwarding | None:
+        paths = tuple(each.tunnel for each in self.interfaces.values() if each.tunnel)
+        return NodeForwarding(self.config.home_address, paths, self.rules) if paths else None
 
     # ---- interfaces
 
@@ -139,43 +121,43 @@ class MobileNode:
         interface = self.interfaces.get(event.name)
         if interface is None or interface.address == event.address:
             return []
-        if interface.tunnel and interface.tunnel.local != event.address:
-            interface.tunnel = structs.replace(interface.tunnel, transmit=False)
+        # What is under way is about the address before, or would deregister what is back.
+        self._registration.forget(interface, now)
         interface.address = event.address
-        interface.wanted = True
-        if interface.state is State.DOWN:
-            interface.state = State.REGISTERING
-        if interface.binding and interface.binding.care_of_address == event.address:
-            # Restored, or back before its lifetime ended: it carries packets while it is renewed.
-            interface.state = State.UP
-            interface.keepalive.start(now)
-        self._registration.want(Aim.REGISTER, interface, now)
+        interface.forgive()
+        if interface.wanted:
+            self._registration.want(Aim.REGISTER, interface, now)
+            self._take_up(interface, now)
         return [Log("info", f"{event.name}: up with care-of address {event.address}")]
 
+    @staticmethod
+    def _take_up(interface: Interface, now: float) -> None:
+        """Judge the tunnel that an interface has when it comes up."""
+        if interface.tunnel and interface.is_registered_as_is:
+            # Restored from a former run: it carries packets while it is renewed.
+            interface.state = State.UP
+            interface.keepalive.start(now)
+            return
+        # None, or one that ends at the address before.
+        interface.state = State.REGISTERING
+        interface.renew_at = None
+        interface.keepalive.stop()
+        interface.transmit(allowed=False)
+
     def _on_interface_down(self, event: InterfaceDown, now: float) -> list[Effect]:
-        name = event.name
-        interface = self.interfaces.get(name)
+        interface = self.interfaces.get(event.name)
         if interface is None or (interface.address is None and interface.binding is None):
             return []
         interface.address = None
         interface.state = State.DOWN
         interface.tunnel = None
+        interface.renew_at = None
         interface.drain_until = None
         interface.keepalive.stop()
-        self._registration.forget(interface)
-        self._give_up(interface, now)
-        return [Log("warning", f"{name}: down")]
-
-    def _give_up(self, interface: Interface, now: float) -> None:
-        """Have a path deregistered by another one, if there is one to speak for it."""
-        interface.renew_at = None
-        if interface.binding is None:
-            return
-        if any(each.usable for each in self.interfaces.values() if each is not interface):
-            self._registration.want(Aim.DEREGISTER, interface, now)
-        elif interface.address is None:
-            # Nobody can tell the home agent; its own clock will.
-            self._registration.unbind(interface)
+        # Another path tells the home agent, now or as soon as there is one.
+        unanswered = self._registration.forget(interface, now)
+        self._registration.want_deregistered(interface, now, unanswered)
+        return [Log("warning", f"{event.name}: down")]
 
     # ---- time
 
@@ -198,44 +180,58 @@ class MobileNode:
             interface.renew_at = None
             self._registration.want(Aim.REGISTER, interface, now)
         if interface.binding and interface.binding.expires_at <= now:
-            return self._on_expired(interface, now)
+            self._registration.unbind(interface, now)
+            return [Log("warning", f"{interface.name}: the registration expired")]
         if interface.keepalive.due_at is not None and interface.keepalive.due_at <= now:
             return self._probe(interface, now)
         return []
-
-    def _on_expired(self, interface: Interface, now: float) -> list[Effect]:
-        self._registration.unbind(interface)
-        interface.tunnel = None
-        interface.keepalive.stop()
-        if interface.address and interface.wanted:
-            interface.state = State.REGISTERING
-            self._registration.want(Aim.REGISTER, interface, now)
-        return [Log("warning", f"{interface.name}: the registration expired")]
 
     # ---- keepalive
 
     def _probe(self, interface: Interface, now: float) -> list[Effect]:
         dead = interface.keepalive.tick(now)
         effects: list[Effect] = []
-        if dead and interface.state is State.UP:
-            effects = self._on_dead(interface, now)
-        if interface.tunnel and interface.keepalive.due_at is not None:
+        if interface.tunnel:
             sequence = interface.keepalive.sequence
             effects.append(SendProbe(interface.tunnel, self.config.home_address, sequence))
+        if dead and interface.state is State.UP:
+            self._on_dead(interface, now)
+            text = f"{interface.name}: the path is silent, taken as dead"
+            effects.append(Log("warning", text))
         return effects
 
-    def _on_dead(self, interface: Interface, now: float) -> list[Effect]:
-        """Move the flows, have the path deregistered over a living one, and try to get it back."""
-        interface.state = State.DEAD
+    def _on_dead(self, interface: Interface, now: float) -> None:
+        """Try to get a silent path back; `_judge_silent_paths` sees to its packets.
+
+        A path that lets requests through and nothing else would be taken back at once, for nothing:
+        each time it is left alone for longer.
+        """
         self.statistics["path_dead"] += 1
-        if any(each.usable for each in self.interfaces.values()):
-            # Only now: with no other path, a silent one is still the best there is.
-            if interface.tunnel:
-                interface.tunnel = structs.replace(interface.tunnel, transmit=False)
-            interface.keepalive.stop()
-            self._give_up(interface, now)
+        interface.state = State.DEAD
+        interface.relapses = 0 if interface.keepalive.proven else interface.relapses + 1
+        if interface.relapses:
+            wait_s = min(2.0**interface.relapses, LONGEST_RELAPSE_S)
+            interface.register_after = now + wait_s
         self._registration.want(Aim.REGISTER, interface, now)
-        return [Log("warning", f"{interface.name}: the path is silent, taken as dead")]
+
+    def _judge_silent_paths(self, now: float) -> None:
+        """Give up a silent path as soon as there is a better one; with none it is still the best.
+
+        Its flows move, and another path deregisters it.
+        """
+        alternative = any(each.state is State.UP for each in self.interfaces.values())
+        for interface in self.interfaces.values():
+            if interface.state is not State.DEAD or interface.binding is None:
+                continue
+            interface.transmit(allowed=not alternative)
+            given_up = self._registration.intents.find(Aim.DEREGISTER, interface)
+            if alternative and not given_up:
+                interface.renew_at = None
+                interface.keepalive.stop()
+                self._registration.want_deregistered(interface, now)
+            elif given_up and not alternative:
+                self._registration.intents.remove(given_up)
+                interface.keepalive.start(now)
 
     def _on_probe_answered(self, event: ProbeAnswered, now: float) -> list[Effect]:
         for interface in self.interfaces.values():
@@ -249,25 +245,36 @@ class MobileNode:
 
     # ---- the operator's wishes
 
+    def _on_policy_replaced(self, event: PolicyReplaced, _now: float) -> list[Effect]:
+        self.policy = event.policy
+        self._registration.policy_replaced()
+        return [Log("info", f"flow policy replaced: {len(event.policy)} rules")]
+
     def _on_register_requested(self, event: RegisterRequested, now: float) -> list[Effect]:
         name = event.interface
         if name is None:
-            for interface in self.interfaces.values():
-                interface.wanted = True
-            if any(each.state is State.UP for each in self.interfaces.values()):
-                self._registration.want(Aim.RENEW_ALL, None, now)
-        for interface in self.interfaces.values():
-            if interface.name == name or (name is None and interface.binding is None):
-                self._register(interface, now)
+            self._register_all(now)
+        elif name in self.interfaces:
+            self._register(self.interfaces[name], now)
         return []
+
+    def _register_all(self, now: float) -> None:
+        self._registration.intents.keep(lambda each: each.aim is not Aim.DEREGISTER_ALL)
+        if any(each.state is State.UP for each in self.interfaces.values()):
+            self._registration.want(Aim.RENEW_ALL, None, now).not_before = now
+        for interface in self.interfaces.values():
+            if interface.state is not State.UP:
+                self._register(interface, now)
 
     def _register(self, interface: Interface, now: float) -> None:
         interface.wanted = True
+        interface.forgive()
         if interface.address is None:
             return
-        if interface.binding is None:
+        if interface.state is State.DEREGISTERING:
+            self._registration.forget(interface, now)
             interface.state = State.REGISTERING
-        self._registration.want(Aim.REGISTER, interface, now)
+        self._registration.want(Aim.REGISTER, interface, now).not_before = now
 
     def _on_deregister_requested(self, event: DeregisterRequested, now: float) -> list[Effect]:
         name = event.interface
@@ -276,71 +283,50 @@ class MobileNode:
         interface = self.interfaces.get(name)
         if interface is None:
             return []
-        interface.wanted = False
-        interface.renew_at = None
-        self._registration.forget(interface)
-        if interface.binding is None:
-            return []
+        unanswered = self._registration.forget(interface, now)
+        self._withdraw(interface)
         # Our own packets move first, so that none is under way when the home agent lets go.
-        if interface.tunnel:
-            interface.tunnel = structs.replace(interface.tunnel, transmit=False)
-        interface.keepalive.stop()
-        interface.state = State.DEREGISTERING
-        self._registration.want(Aim.DEREGISTER, interface, now)
-        return [Log("info", f"{name}: deregistering")]
+        interface.transmit(allowed=False)
+        if self._registration.want_deregistered(interface, now, unanswered):
+            return [Log("info", f"{name}: deregistering")]
+        return []
 
     def _deregister_all(self, now: float) -> list[Effect]:
+        known = self._registration.want_all_deregistered(now)
         for interface in self.interfaces.values():
-            interface.wanted = False
-            interface.renew_at = None
-            interface.keepalive.stop()
-            self._registration.forget(interface)
-            if interface.binding:
-                interface.state = State.DEREGISTERING
-        if any(each.binding for each in self.interfaces.values()):
-            self._registration.want(Aim.DEREGISTER_ALL, None, now)
-        return [Log("info", "deregistering every path")]
+            self._withdraw(interface)
+        return [Log("info", "deregistering every path")] if known else []
 
-    # ---- start
+    @staticmethod
+    def _withdraw(interface: Interface) -> None:
+        interface.wanted = False
+        interface.renew_at = None
+        interface.keepalive.stop()
+        leaving = interface.binding is not None and interface.address is not None
+        interface.state = State.DEREGISTERING if leaving else State.DOWN
+
+    # ---- start, and what goes wrong
 
     def _on_restored(self, event: Restored, now: float) -> list[Effect]:
         """Take up what a former run had: its paths forward until their interfaces are renewed."""
+        effects: list[Effect] = []
         for record in event.records:
             if record.home_address != self.config.home_address:
+                effects.append(DeleteNode(record.home_address, record))
                 continue
             self._registration.restore(record)
             for binding in record.bindings:
                 interface = self.interfaces.get(binding.interface or "")
-                if interface and interface.config.bid == binding.bid and binding.expires_at > now:
+                known = interface and binding.bid in {None, interface.config.bid}
+                if interface and known and binding.expires_at > now:
                     interface.binding = binding
-                    interface.tunnel = self._registration.tunnel_of(interface, binding)
-            self._grace_until = now + RESTORED_GRACE_S
-        if not any(each.tunnel for each in self.interfaces.values()):
-            self._forwarded = None
-        return []
-
-    # ---- what follows from the tables
-
-    def _follow_up(self) -> list[Effect]:
-        """Ask for what the tables now say and the data plane and the store do not hold yet."""
-        effects: list[Effect] = []
-        paths = tuple(each.tunnel for each in self.interfaces.values() if each.tunnel)
-        node = NodeForwarding(self.config.home_address, paths, self.rules) if paths else None
-        if node != self._forwarded:
-            removed = RemoveForwarding(self.config.home_address)
-            effects.append(ProgramForwarding(node) if node else removed)
-            self._forwarded = node
-        record = self.record
-        if self._saved is None or not _same_record(self._saved, record):
-            effects.append(self._save(record))
-            self._saved = record
+                    interface.tunnel = tunnel_of(self._registration, interface, binding)
+                    self._grace_until = now + RESTORED_GRACE_S
         return effects
 
-    def _save(self, record: NodeRecord) -> Effect:
-        if record.bindings:
-            return SaveNode(record, self._saved)
-        return DeleteNode(record.home_address, self._saved)
-
-
-def _same_record(before: NodeRecord, after: NodeRecord) -> bool:
-    return before.bindings == after.bindings and before.rules == after.rules
+    def _on_effect_failed(self, event: EffectFailed, now: float) -> list[Effect]:
+        """What was not sent is as good as lost; the rest is asked for again."""
+        self.statistics["effect_failed"] += 1
+        self._projection.failed((event.effect, *event.unperformed), now)
+        unsaid = [each for each in event.unperformed if isinstance(each, Log)]
+        return [Log("error", f"cannot be carried out: {event.reason}"), *unsaid]

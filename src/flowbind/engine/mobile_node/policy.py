@@ -15,9 +15,10 @@ from flowbind.wire.flow_binding import DROP_BID, FlowBinding
 from flowbind.wire.iana import FlowAction
 
 Sent = tuple[FlowBinding, ...]
+Policy = tuple[PolicyRule, ...]
 
 
-def local_rules(policy: tuple[PolicyRule, ...]) -> tuple[FlowRule, ...]:
+def local_rules(policy: Policy) -> tuple[FlowRule, ...]:
     """Return the rules that our own packets follow, also those whose paths are not up yet."""
     return tuple(
         FlowRule(rule.action, rule.bids, selector.canonical(), None, rule.name)
@@ -26,7 +27,7 @@ def local_rules(policy: tuple[PolicyRule, ...]) -> tuple[FlowRule, ...]:
     )
 
 
-def flow_bindings(policy: tuple[PolicyRule, ...], bids: frozenset[int]) -> Sent:
+def flow_bindings(policy: Policy, bids: frozenset[int]) -> Sent:
     """Return the Flow-Binding extensions for a home agent that knows these BIDs (A FORWARD of
     which it knows none would be refused with 153).
     """
@@ -40,27 +41,51 @@ def flow_bindings(policy: tuple[PolicyRule, ...], bids: frozenset[int]) -> Sent:
 
 @dataclass(slots=True)
 class Exchange:
-    """What the home agent holds of our policy: `held`, carried by the BID `carrier`."""
+    """What the home agent holds of our policy.
+
+    `held` is the list that the BID `carrier` sent last, made of `policy`. `may_hold` is True from
+    the moment that rules were sent, answered or not, until they are known to be gone. `refused`
+    means that this home agent takes no policy of ours.
+    """
 
     carrier: int | None = None
     held: Sent = ()
+    policy: Policy | None = None
+    may_hold: bool = False
+    refused: bool = False
 
     def carries(self, bid: int) -> bool:
         """Tell whether a request of this BID is to carry the policy."""
-        return self.carrier is None or self.carrier == bid
+        return not self.refused and self.carrier in {None, bid}
 
-    def accepted(self, bid: int, sent: Sent) -> None:
+    def overwrites(self, carried: Sent | None, policy: Policy) -> bool:
+        """Tell whether a request must overwrite to be rid of the rules of a former policy.
+
+        RFC 7629 has no way to send an empty policy; the O bit is the only way to be rid of rules.
+        """
+        return carried == () and self.may_hold and self.policy != policy
+
+    def sent(self, carried: Sent | None) -> None:
+        """A request with these extensions is under way."""
+        self.may_hold = self.may_hold or bool(carried)
+
+    def accepted(self, bid: int, carried: Sent, policy: Policy, *, overwritten: bool) -> None:
         """The home agent took the policy from this BID."""
-        self.carrier, self.held = bid, sent
+        if overwritten:
+            self.may_hold = False
+        self.carrier, self.held, self.policy = bid, carried, policy
 
     def lost(self, bid: int) -> None:
-        """This BID is registered no more."""
+        """This BID is registered no more; its rules stay, as nobody's."""
         if self.carrier == bid:
             self.carrier = None
 
-    def lacks(self, wanted: Sent) -> bool:
-        """Tell whether the home agent lacks a rule that it could have."""
-        return any(each not in self.held for each in wanted)
+    def lacks(self, wanted: Sent, policy: Policy) -> bool:
+        """Tell whether the home agent has rules too few, or rules of a former policy."""
+        if self.refused:
+            return False
+        former = self.policy != policy and (self.may_hold or bool(wanted))
+        return former or any(each not in self.held for each in wanted)
 
     def rules(self) -> tuple[FlowRule, ...]:
         """Return the home agent's copy as rules, for the record that a restart reads."""
@@ -70,6 +95,6 @@ class Exchange:
 
     @staticmethod
     def of_rules(rules: tuple[FlowRule, ...]) -> "Exchange":
-        """Return what `rules` was made of."""
+        """Return what `rules` was made of; which policy that was is not known any more."""
         held = tuple(FlowBinding(each.action, each.bids, each.selector) for each in rules)
-        return Exchange(rules[0].owner if rules else None, held)
+        return Exchange(rules[0].owner if rules else None, held, may_hold=bool(rules))

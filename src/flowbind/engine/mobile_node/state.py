@@ -1,22 +1,28 @@
 """What a mobile node knows of its interfaces, and what it wants of its home agent."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum, unique
 from ipaddress import IPv4Address
+from typing import Final
+
+from msgspec import structs
 
 from flowbind.engine.mobile_node.keepalive import Keepalive
 from flowbind.model.binding import Binding
-from flowbind.model.config import InterfaceConfig
+from flowbind.model.config import InterfaceConfig, PolicyRule
 from flowbind.model.tunnel import Path
 from flowbind.wire.flow_binding import FlowBinding
+
+DRAIN_S: Final = 1.0
+"""How long packets that are still on their way through a path given up are accepted."""
 
 
 @unique
 class State(StrEnum):
     """Where an interface stands.
 
-    DOWN: no care-of address. REGISTERING: not accepted yet. UP: registered and answering.
-    DEREGISTERING: given up by the operator. DEAD: has an address and answers nothing.
+    DOWN: no care-of address, or not to be registered. REGISTERING: not accepted yet. UP: registered
+    and answering. DEREGISTERING: given up by the operator. DEAD: has an address, answers nothing.
     """
 
     DOWN = "down"
@@ -28,20 +34,27 @@ class State(StrEnum):
 
 @unique
 class Aim(StrEnum):
-    """What a request is for."""
+    """What a request is for, in order of urgency."""
 
     DEREGISTER_ALL = "deregister-all"
     DEREGISTER = "deregister"
     RENEW_ALL = "renew-all"
     REGISTER = "register"
 
+    @property
+    def ends(self) -> bool:
+        """Whether the request is a deregistration."""
+        return self in {Aim.DEREGISTER_ALL, Aim.DEREGISTER}
+
 
 @dataclass(slots=True)
 class Interface:
     """One interface. `tunnel` is what the data plane holds of it, as long as it holds any.
 
-    `wanted` is False once the operator deregistered it. `drain_until` is the moment up to which
-    packets that are still on their way are accepted.
+    `wanted` is False once the operator deregistered it. `binding` is what the home agent holds as
+    far as we know, also of an interface that is gone. `drain_until` is the moment up to which
+    packets that are still on their way are accepted. `relapses` counts how often in a row the path
+    was registered and yet never answered a probe; `register_after` is what follows from it.
     """
 
     config: InterfaceConfig
@@ -53,6 +66,8 @@ class Interface:
     tunnel: Path | None = None
     renew_at: float | None = None
     drain_until: float | None = None
+    relapses: int = 0
+    register_after: float = 0.0
 
     @property
     def name(self) -> str:
@@ -62,29 +77,67 @@ class Interface:
     @property
     def usable(self) -> bool:
         """Whether a request can be sent through it with a hope of being answered."""
-        return self.address is not None and self.state in {State.UP, State.DEREGISTERING}
+        speaks = self.state in {State.UP, State.DEREGISTERING}
+        return speaks and self.address is not None and self.binding is not None
+
+    @property
+    def is_registered_as_is(self) -> bool:
+        """Whether the home agent holds the care-of address that the interface has now."""
+        return self.binding is not None and self.binding.care_of_address == self.address
+
+    def transmit(self, *, allowed: bool) -> None:
+        """Let packets into the tunnel, or only accept those that come out of it."""
+        if self.tunnel and self.tunnel.transmit is not allowed:
+            self.tunnel = structs.replace(self.tunnel, transmit=allowed)
+
+    def release(self, now: float) -> None:
+        """Forget a binding that the home agent has forgotten; the tunnel drains."""
+        self.binding = None
+        self.renew_at = None
+        self.keepalive.stop()
+        if self.state in {State.UP, State.DEREGISTERING}:
+            self.state = State.DOWN
+        if self.tunnel:
+            self.transmit(allowed=False)
+            self.drain_until = now + DRAIN_S
+
+    def forgive(self) -> None:
+        """Give the path a fresh chance: it is new, or somebody asks for it."""
+        self.relapses = 0
+        self.register_after = 0.0
 
 
 @dataclass(slots=True)
 class Sent:
-    """A request that was sent and may be answered."""
+    """A request that was sent and may be answered. `policy` is what `carried` was made of."""
 
     via: Interface
+    care_of_address: IPv4Address
     identification: int
     lifetime_s: int
     at: float
     plain: bool
-    policy: tuple[FlowBinding, ...] | None
+    carried: tuple[FlowBinding, ...] | None
+    policy: tuple[PolicyRule, ...]
+    overwrites: bool
 
 
 @dataclass(slots=True)
 class Intent:
-    """A request that is wanted until it is answered. `not_before` grows with every try."""
+    """A request that is wanted until it is answered. `not_before` grows with every try.
+
+    `interface` is None for a request about all of them. `care_of_address` is what a deregistration
+    names, `until` when it has become pointless. `silent` counts the tries since the home agent was
+    last heard about it.
+    """
 
     aim: Aim
     interface: Interface | None
     not_before: float
+    care_of_address: IPv4Address | None = None
+    until: float = float("inf")
     tries: int = 0
+    silent: int = 0
     sent: Sent | None = None
-    overwrite: bool = False
-    resynchronised: bool = field(default=False)
+    resynchronised: bool = False
+    bids_denied: bool = False

@@ -1,0 +1,244 @@
+"""Registration Replies and what follows from them (RFC 5944 3.6.2, RFC 7629 5.1)."""
+
+from typing import Final
+
+from msgspec import structs
+
+from flowbind.auth.replay import clock_offset_s
+from flowbind.effects import Effect, Log
+from flowbind.engine.mobile_node.fallback import PLAIN_FOR_S
+from flowbind.engine.mobile_node.messages import reply_of
+from flowbind.engine.mobile_node.policy import Exchange
+from flowbind.engine.mobile_node.registration import (
+    MIN_RETRANSMISSION_S,
+    Registration,
+    backoff_s,
+)
+from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State
+from flowbind.engine.refusal import Refused
+from flowbind.events import Received
+from flowbind.model.binding import Binding
+from flowbind.model.tunnel import PLAIN_BID, Path
+from flowbind.wire.iana import INFINITE_LIFETIME_S, ReplyCode
+from flowbind.wire.registration import RegistrationReply
+
+RENEW_AT: Final = 0.8
+"""The part of a lifetime after which it is renewed."""
+DENIED_RETRY_S: Final = 60.0
+"""A request that is denied again and again is repeated this seldom in the end."""
+
+_LOW_MASK: Final = 0xFFFFFFFF
+_CLOCK_ERROR_S: Final = 2.0
+"""Two measurements of the home agent's clock, which is told in whole seconds, may differ so far."""
+_ACCEPTED: Final = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS})
+_NOT_UNDERSTOOD: Final = frozenset(
+    {ReplyCode.POORLY_FORMED_REQUEST, ReplyCode.FA_POORLY_FORMED_REQUEST}
+)
+
+
+class Answers:
+    """Takes in the replies to what a Registration sent."""
+
+    def __init__(self, registration: Registration) -> None:
+        self._registration = registration
+        self._interfaces = registration.interfaces
+        self._statistics = registration.statistics
+
+    def on_received(self, event: Received, now: float) -> list[Effect]:
+        """Take in a reply. One that is not authentic or answers nothing changes nothing."""
+        try:
+            reply = reply_of(self._registration.config, event)
+            intent, sent = self._answered(reply)
+        except Refused as refusal:
+            self._statistics[f"discarded_{refusal.reason}"] += 1
+            return []
+        self._registration.channel_free_at = now
+        intent.silent = 0
+        granted = reply.lifetime_s > 0 or intent.aim.ends
+        if reply.code in _ACCEPTED and granted:
+            self._statistics["accepted"] += 1
+            self._registration.intents.remove(intent)
+            return self._on_accepted(intent, sent, reply, now)
+        self._statistics[f"denied_{reply.code}"] += 1
+        intent.sent = None
+        return self._on_denied(intent, sent, reply, now)
+
+    def _answered(self, reply: RegistrationReply) -> tuple[Intent, Sent]:
+        """A reply names no BID: the low half of the Identification tells what it answers."""
+        low = reply.identification & _LOW_MASK
+        for intent in self._registration.intents:
+            if intent.sent and intent.sent.identification & _LOW_MASK == low:
+                return intent, intent.sent
+        raise Refused("unexpected-reply")
+
+    # ---- accepted
+
+    def _on_accepted(
+        self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
+    ) -> list[Effect]:
+        self._registration.policy_unsettled = True
+        lifetime_s = min(sent.lifetime_s, reply.lifetime_s, INFINITE_LIFETIME_S)
+        match intent.aim:
+            case Aim.REGISTER:
+                return self._on_registered(sent, lifetime_s, now)
+            case Aim.RENEW_ALL:
+                for interface in self._interfaces.values():
+                    if interface.binding:
+                        _renew(interface, interface.binding, sent, lifetime_s)
+                return [Log("info", "every path renewed by one request")]
+            case Aim.DEREGISTER:
+                return self._on_deregistered(intent.interface, now)
+            case Aim.DEREGISTER_ALL:
+                self._registration.exchange = Exchange()
+                return [
+                    news
+                    for interface in self._interfaces.values()
+                    for news in self._on_deregistered(interface, now)
+                ]
+
+    def _on_registered(self, sent: Sent, lifetime_s: int, now: float) -> list[Effect]:
+        interface = sent.via
+        was_up = interface.state is State.UP
+        config = interface.config
+        binding = Binding(
+            bid=None if sent.plain else config.bid,
+            care_of_address=sent.care_of_address,
+            encapsulation=config.encapsulation,
+            reverse_tunnel=True,
+            lifetime_s=lifetime_s,
+            expires_at=sent.at + lifetime_s,
+            identification=sent.identification,
+            access_technology=config.access_technology,
+            label=config.label,
+            interface=interface.name,
+        )
+        _renew(interface, binding, sent, lifetime_s)
+        interface.tunnel = tunnel_of(self._registration, interface, binding)
+        interface.drain_until = None
+        interface.state = State.UP
+        if not was_up or interface.keepalive.due_at is None:
+            interface.keepalive.start(now)
+        if sent.plain or sent.overwrites:
+            self._others_gone(interface, now)
+        self._note_policy(sent)
+        news = self._note_kind(sent, now)
+        if not was_up:
+            kind = "plain RFC 5944" if sent.plain else f"BID {config.bid}"
+            news.append(Log("info", f"{interface.name}: registered, {kind}, for {lifetime_s} s"))
+        return news
+
+    def _note_policy(self, sent: Sent) -> None:
+        if sent.plain:
+            self._registration.exchange = Exchange()
+        elif sent.carried is not None:
+            self._registration.exchange.accepted(
+                sent.via.config.bid, sent.carried, sent.policy, overwritten=sent.overwrites
+            )
+
+    def _note_kind(self, sent: Sent, now: float) -> list[Effect]:
+        fallback = self._registration.fallback
+        suspected = sent.plain and not fallback.is_plain(now)
+        fallback.accepted(now, plain=sent.plain)
+        if not suspected:
+            return []
+        self._statistics["fallback"] += 1
+        return [Log("warning", "no answer to multipath, but to RFC 5944, falling back to it")]
+
+    def _others_gone(self, survivor: Interface, now: float) -> None:
+        """The home agent replaced all other bindings by this one."""
+        for interface in self._interfaces.values():
+            if interface is not survivor and interface.binding:
+                self._registration.unbind(interface, now)
+
+    def _on_deregistered(self, interface: Interface | None, now: float) -> list[Effect]:
+        if interface is None:
+            return []
+        had_binding = interface.binding is not None
+        self._registration.unbind(interface, now)
+        return [Log("info", f"{interface.name}: deregistered")] if had_binding else []
+
+    # ---- denied
+
+    def _on_denied(
+        self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
+    ) -> list[Effect]:
+        name, fallback = sent.via.name, self._registration.fallback
+        if reply.code == ReplyCode.IDENTIFICATION_MISMATCH:
+            return self._resynchronise(intent, reply, now)
+        if reply.code == ReplyCode.MULTIPATH_NOT_ALLOWED and not sent.plain:
+            return self._on_multipath_denied(intent, now, float("inf"), name)
+        if reply.code in _NOT_UNDERSTOOD and not sent.plain and not fallback.multipath_known:
+            return self._on_multipath_denied(intent, now, PLAIN_FOR_S, name)
+        if reply.code == ReplyCode.INVALID_FB_IDENTIFIER and sent.carried:
+            return self._on_unknown_bids(intent, sent, now)
+        wait_s = backoff_s(intent.tries - 1, MIN_RETRANSMISSION_S, DENIED_RETRY_S)
+        intent.not_before = now + wait_s
+        return [Log("error", f"{name}: the home agent denies with code {reply.code}")]
+
+    def _resynchronise(self, intent: Intent, reply: RegistrationReply, now: float) -> list[Effect]:
+        """RFC 5944 5.7.1: take the home agent's clock from the reply, once for each request.
+
+        If that clock is known already, the request was overtaken by a later one; then the sequence
+        of Identifications goes on.
+        """
+        intent.not_before = now + (MIN_RETRANSMISSION_S if intent.resynchronised else 0.0)
+        intent.resynchronised = True
+        offset_s = clock_offset_s(reply.identification, now)
+        if abs(offset_s - self._registration.clock_offset_s) <= _CLOCK_ERROR_S:
+            return [Log("debug", "a request came too late or too early, sending it again")]
+        self._registration.clock_offset_s = offset_s
+        # The last Identification may lie far ahead of the agent's clock: it was never accepted.
+        self._registration.identification = None
+        return [Log("warning", f"clock differs by {offset_s:+.0f} s from the home agent's")]
+
+    def _on_multipath_denied(
+        self, intent: Intent, now: float, for_s: float, name: str
+    ) -> list[Effect]:
+        if self._registration.fallback.denied(now, for_s):
+            self._statistics["fallback"] += 1
+            intent.tries = 0
+            intent.not_before = now
+            return [Log("warning", f"{name}: no multipath here, falling back to RFC 5944")]
+        intent.not_before = now + DENIED_RETRY_S
+        return [Log("error", f"{name}: the home agent allows no multipath")]
+
+    def _on_unknown_bids(self, intent: Intent, sent: Sent, now: float) -> list[Effect]:
+        """RFC 7629 5.1: the home agent has lost bindings that we thought it had: register them.
+
+        If it still refuses the policy then, it is stricter than RFC 7629 about lists that name a
+        BID which is not registered yet; the binding is worth more than the policy.
+        """
+        intent.not_before = now
+        if intent.bids_denied:
+            self._registration.exchange = Exchange(refused=True)
+            return [Log("error", "the home agent takes no policy of ours, doing without")]
+        intent.bids_denied = True
+        for interface in self._interfaces.values():
+            if interface is not sent.via and interface.binding and interface.address:
+                self._registration.unbind(interface, now)
+        self._registration.exchange = Exchange(may_hold=True)
+        return [Log("warning", "the home agent knows our bindings no more, registering anew")]
+
+
+def tunnel_of(registration: Registration, interface: Interface, binding: Binding) -> Path:
+    """Return the path that a binding of an interface stands for."""
+    return Path(
+        bid=PLAIN_BID if binding.bid is None else binding.bid,
+        local=binding.care_of_address,
+        remote=registration.config.home_agent,
+        encapsulation=binding.encapsulation,
+        interface=interface.name,
+        label=binding.label,
+        weight=interface.config.weight,
+    )
+
+
+def _renew(interface: Interface, binding: Binding, sent: Sent, lifetime_s: int) -> None:
+    """Count the lifetime from the moment that the request was sent (RFC 5944 3.6.2.2)."""
+    interface.binding = structs.replace(
+        binding,
+        lifetime_s=lifetime_s,
+        expires_at=sent.at + lifetime_s,
+        identification=sent.identification,
+    )
+    interface.renew_at = sent.at + RENEW_AT * lifetime_s if interface.wanted else None
