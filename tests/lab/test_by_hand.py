@@ -72,7 +72,7 @@ def lab():
     """The lab, up; what a test starts again goes into the list that is yielded."""
     up = flowbind("lab", "up")
     assert up.returncode == 0, up.stderr
-    restarted = []
+    restarted: list[agents.Agent] = []
     try:
         wait_until("all paths are up", lambda: bids() == {1, 2, 3}, 10.0)
         yield restarted

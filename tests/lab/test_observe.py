@@ -174,3 +174,11 @@ def test_flows_that_moved_without_need():
     before = {a: "wlan", b: "lte", c: "cdma"}
     after = {a: "lte", b: "cdma", c: "cdma"}
     assert moved(before, after, lambda old, _new: old != "wlan") == 1
+
+
+def test_encapsulations_are_counted_apart(tmp_path):
+    plain = IP(**OUTER_UP) / IP(src=HOME, dst=REMOTE) / UDP(sport=1, dport=2)
+    gre = ENCAPSULATIONS["gre"](OUTER_UP, IP(src=HOME, dst=REMOTE) / UDP(sport=1, dport=2))
+    observation = observation_of(tmp_path, lte=captured(gre) + captured(plain) + captured(gre))
+    assert observation.tunnels("lte") == {"gre": 2, "ipip": 1}
+    assert observation.tunnels("wlan") == {}

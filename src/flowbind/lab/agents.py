@@ -114,6 +114,7 @@ name = "{each.interface}"
 bid = {each.bid}
 access = "{each.name}"
 weight = {each.weight}
+encapsulation = "{each.encapsulation}"
 """
         for each in topology.ACCESSES
     )

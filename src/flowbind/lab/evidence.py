@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flowbind.lab import agents, observe
+from flowbind.lab import agents, observe, topology
 from flowbind.lab.errors import LabError
 from flowbind.lab.signalling import disagreements_of_tshark
 from flowbind.lab.stage import Stage
@@ -17,7 +17,13 @@ def check_evidence(stage: Stage) -> tuple[list[str], list[str]]:
     """End the captures and check them; return what holds and what does not."""
     holds: list[str] = []
     fails: list[str] = []
-    for check in (_captures_whole, _nothing_leaked, _decoded_whole, _tshark_agrees):
+    for check in (
+        _captures_whole,
+        _nothing_leaked,
+        _encapsulated_as_agreed,
+        _decoded_whole,
+        _tshark_agrees,
+    ):
         try:
             holds.append(check(stage))
         except LabError as error:
@@ -37,6 +43,22 @@ def _nothing_leaked(stage: Stage) -> str:
     if leaked:
         raise LabError(f"{leaked} packets bore the home address outside of a tunnel")
     return "no packet bore the home address outside of a tunnel"
+
+
+def _encapsulated_as_agreed(stage: Stage) -> str:
+    seen = {each.name: stage.observation.tunnels(each.name) for each in topology.ACCESSES}
+    strays = {
+        each.name: seen[each.name]
+        for each in topology.ACCESSES
+        if seen[each.name].keys() != {each.encapsulation}
+    }
+    if strays:
+        raise LabError(f"packets in an encapsulation that was not negotiated: {strays}")
+    counts = (
+        f"{sum(seen[each.name].values())} by {each.encapsulation} over {each.title}"
+        for each in topology.ACCESSES
+    )
+    return f"every path used its encapsulation: {', '.join(counts)}"
 
 
 def _decoded_whole(stage: Stage) -> str:

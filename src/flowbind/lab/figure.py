@@ -37,7 +37,7 @@ def _box(x: int, name: str, first: str, second: str) -> Iterator[str]:
 def _cloud(access: topology.Access, y: int) -> Iterator[str]:
     yield f'<ellipse class="cloud {access.name}" cx="320" cy="{y}" rx="82" ry="34"/>'
     yield f'<text class="name {access.name}" x="320" y="{y - 2}">{access.title}</text>'
-    rate = f"{access.rate_mbit} Mbit/s, weight {access.weight}"
+    rate = f"{access.encapsulation}, {access.rate_mbit} Mbit/s, weight {access.weight}"
     yield f'<text class="small" x="320" y="{y + 14}">{rate}</text>'
     label_y = y + 20 if y > _MIDDLE else y - 12
     label = f"{access.interface} {access.care_of_address}"

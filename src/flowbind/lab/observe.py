@@ -24,6 +24,7 @@ CAPTURE_DIRECTORY = topology.RUN_DIRECTORY / "captures"
 UP, DOWN = "up", "down"
 
 _IP_IN_IP, _GRE, _TCP, _UDP, _ICMP = 4, 47, 6, 17, 1
+_ENCAPSULATIONS = {_IP_IN_IP: "ipip", _GRE: "gre"}
 _VERSION = 4
 _IPV4_MINIMUM = 20
 _GRE_MINIMUM = 4
@@ -128,6 +129,7 @@ class Observation:
         self._octets: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
         self.leaked: Counter[str] = Counter()
         self.untunnelled: Counter[str] = Counter()
+        self._tunnels: dict[str, Counter[int]] = defaultdict(Counter)
 
     def watch(self, network: str, path: Path) -> None:
         """Count the packets of this capture for this access network."""
@@ -147,6 +149,7 @@ class Observation:
                 key = (inner.protocol, inner.remote, inner.local, inner.remote_port,
                        inner.local_port)  # fmt: skip
                 now = bin_of(at)
+                self._tunnels[network][octets[9]] += 1
                 packets[now][key, inner.direction] += 1
                 self._octets[network, self.name_of(key)][now] += inner.octets
 
@@ -157,6 +160,10 @@ class Observation:
             matches = (n for n, m in self._flows.items() if any(each.matches(key) for each in m))
             name = self._names[key] = next(matches, "other")
         return name
+
+    def tunnels(self, network: str) -> dict[str, int]:
+        """Count the tunnelled packets of an access network by their encapsulation."""
+        return {_ENCAPSULATIONS[each]: count for each, count in self._tunnels[network].items()}
 
     def packets(
         self, name: str, first_bin: int, end_bin: int, direction: str | None = None

@@ -12,7 +12,7 @@ from flowbind.lab import topology
 from flowbind.lab.results import FlowResult, PhaseResult, StoryResult, complaints
 
 _TEXT_WIDTH = 30
-_WIDTHS = (44, _TEXT_WIDTH, *(6 for _access in topology.ACCESSES), 6, 5, 2)
+_WIDTHS = (50, _TEXT_WIDTH, *(6 for _access in topology.ACCESSES), 6, 5, 2)
 TABLE_WIDTH = sum(_WIDTHS) + len(_WIDTHS)
 _HEADINGS = ["   flow", "expected", *(each.title for each in topology.ACCESSES), "sent", "lost", ""]
 

@@ -74,6 +74,7 @@ class Access(Struct, frozen=True, kw_only=True):
     router: str
     care_of_address: str
     metric: int
+    encapsulation: str = "ipip"
 
 
 NODES = (
@@ -90,7 +91,8 @@ ACCESSES = (
     Access(name="wlan", title="WLAN", interface="wlan0", bid=1, weight=3, rate_mbit=40,
            queue_octets=1_000_000, router="10.1.0.1", care_of_address="10.1.0.2", metric=100),
     Access(name="lte", title="LTE", interface="wwan0", bid=2, weight=2, rate_mbit=20,
-           queue_octets=1_000_000, router="10.2.0.1", care_of_address="10.2.0.2", metric=200),
+           queue_octets=1_000_000, router="10.2.0.1", care_of_address="10.2.0.2", metric=200,
+           encapsulation="gre"),
     Access(name="cdma", title="CDMA", interface="cdma0", bid=3, weight=1, rate_mbit=5,
            queue_octets=400_000, router="10.3.0.1", care_of_address="10.3.0.2", metric=300),
 )  # fmt: skip
