@@ -32,32 +32,44 @@ static __always_inline __u32 flow_hash(const struct flow_key *key)
 	return mix(hash ^ key->protocol);
 }
 
+/* The highest ticket of a path, or 0 if it has none. Not static: the verifier then looks at it once
+ * and not again for each of the states that a caller may be in. */
+__noinline __u64 highest_ticket(__u32 hash, __u32 bid, __u32 weight)
+{
+	__u64 highest = 0;
+
+	for (__u32 ticket = 0; ticket < MAX_WEIGHT; ticket++) {
+		__u64 score = mix(hash ^ mix(bid << 8 | ticket)) + 1ull;
+
+		if (ticket >= weight)
+			break;
+		if (score > highest)
+			highest = score;
+	}
+	return highest;
+}
+
 /* Weighted rendezvous hashing: a path has as many tickets as its weight, the highest ticket of all
  * wins. A lost path moves only its own flows, and so does one that returns. */
-static __noinline __u8 spread(const struct node *node, __u32 hash)
+__noinline __u32 spread(const struct node *node, __u32 hash)
 {
-	__u8 chosen = PATH_NONE;
-	__u32 best = 0;
+	__u32 chosen = PATH_NONE;
+	__u64 best = 0;
 
 	if (!node)
 		return PATH_NONE;
 	for (__u32 i = 0; i < MAX_PATHS; i++) {
 		const struct path *path = &node->paths[i];
+		__u64 score;
 
 		if (i >= node->path_count)
 			break;
 		if (!path->transmit)
 			continue;
-		for (__u32 ticket = 0; ticket < MAX_WEIGHT; ticket++) {
-			__u32 score;
-
-			if (ticket >= path->weight)
-				break;
-			score = mix(hash ^ mix(((__u32)path->bid << 8) | ticket));
-			if (chosen == PATH_NONE || score > best) {
-				best = score;
-				chosen = i;
-			}
+		score = highest_ticket(hash, path->bid, path->weight);
+		if (score > best) {
+			best = score;
+			chosen = i;
 		}
 	}
 	return chosen;
@@ -84,8 +96,8 @@ static __always_inline int rule_matches(const struct rule *rule, const struct fl
 }
 
 /* The first rule that matches and can be carried out, or RULE_NONE. */
-static __noinline __u32 first_rule(const struct policy *policy, const struct flow_key *key,
-				   __u32 rule_count)
+__noinline __u32 first_rule(const struct policy *policy, const struct flow_key *key,
+			    __u32 rule_count)
 {
 	if (!policy || !key)
 		return RULE_NONE;

@@ -236,6 +236,7 @@ def usable_interfaces(device: str) -> tuple[str, ...]:
 
 def has_ethernet_header(interface: str) -> bool:
     """Tell whether packets arrive behind an Ethernet header or bare. Raises DataPlaneError."""
+    index_of(interface)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             answer = fcntl.ioctl(probe, _SIOCGIFHWADDR, struct.pack("40s", interface.encode()))

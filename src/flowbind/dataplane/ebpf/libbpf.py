@@ -77,7 +77,16 @@ class TestRunOptions(ctypes.Structure):
     )
 
 
-_PRINTER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+def _print_nothing(_level: int, _format: bytes, _arguments: int) -> int:
+    # The arguments are a C va_list, which ctypes cannot read; errno says enough.
+    return 0
+
+
+# It must live as long as the process, for libbpf keeps calling it.
+_PRINTER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(
+    _print_nothing
+)
+
 
 _POINTERS: Final = (
     "bpf_object__open_file",
@@ -97,17 +106,11 @@ def _open_library() -> ctypes.CDLL:
 
 
 class Library:
-    """libbpf, opened once."""
+    """libbpf, told to print nothing."""
 
     def __init__(self) -> None:
         self._library = _open_library()
-        self._printer = _PRINTER(self._keep_silent)
-        self._library.libbpf_set_print(self._printer)
-
-    @staticmethod
-    def _keep_silent(_level: int, _format: bytes, _arguments: int) -> int:
-        # The arguments are a C va_list, which ctypes cannot read; errno says enough.
-        return 0
+        self._library.libbpf_set_print(_PRINTER)
 
     def call(self, name: str, *arguments: Any) -> int:  # noqa: ANN401 -- whatever C takes
         """Call a function that returns a negative errno when it fails. Raises DataPlaneError."""
