@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import structs
 
-from flowbind.auth.replay import clock_offset_s
+from flowbind.auth.replay import clock_offset_s, distance_s
 from flowbind.effects import Effect, Log
 from flowbind.engine.mobile_node.fallback import PLAIN_FOR_S
 from flowbind.engine.mobile_node.messages import reply_of
@@ -28,8 +28,8 @@ DENIED_RETRY_S: Final = 60.0
 """A request that is denied again and again is repeated this seldom in the end."""
 
 _LOW_MASK: Final = 0xFFFFFFFF
-_CLOCK_ERROR_S: Final = 2.0
-"""Two measurements of the home agent's clock, which is told in whole seconds, may differ so far."""
+_IN_TIME_S: Final = 3.0
+"""Any home agent tolerates timestamps that are so far from its clock (RFC 5944 5.7.1)."""
 _ACCEPTED: Final = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS})
 _NOT_UNDERSTOOD: Final = frozenset(
     {ReplyCode.POORLY_FORMED_REQUEST, ReplyCode.FA_POORLY_FORMED_REQUEST}
@@ -164,7 +164,7 @@ class Answers:
     ) -> list[Effect]:
         name, fallback = sent.via.name, self._registration.fallback
         if reply.code == ReplyCode.IDENTIFICATION_MISMATCH:
-            return self._resynchronise(intent, reply, now)
+            return self._resynchronise(intent, sent, reply, now)
         if reply.code == ReplyCode.MULTIPATH_NOT_ALLOWED and not sent.plain:
             return self._on_multipath_denied(intent, now, float("inf"), name)
         if reply.code in _NOT_UNDERSTOOD and not sent.plain and not fallback.multipath_known:
@@ -175,17 +175,19 @@ class Answers:
         intent.not_before = now + wait_s
         return [Log("error", f"{name}: the home agent denies with code {reply.code}")]
 
-    def _resynchronise(self, intent: Intent, reply: RegistrationReply, now: float) -> list[Effect]:
+    def _resynchronise(
+        self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
+    ) -> list[Effect]:
         """RFC 5944 5.7.1: take the home agent's clock from the reply, once for each request.
 
-        If that clock is known already, the request was overtaken by a later one; then the sequence
-        of Identifications goes on.
+        A request that was in time by that clock was overtaken by a later one; then the sequence of
+        Identifications goes on.
         """
         intent.not_before = now + (MIN_RETRANSMISSION_S if intent.resynchronised else 0.0)
         intent.resynchronised = True
+        if abs(distance_s(reply.identification, sent.identification)) <= _IN_TIME_S:
+            return [Log("debug", "a later request was there first, sending this one again")]
         offset_s = clock_offset_s(reply.identification, now)
-        if abs(offset_s - self._registration.clock_offset_s) <= _CLOCK_ERROR_S:
-            return [Log("debug", "a request came too late or too early, sending it again")]
         self._registration.clock_offset_s = offset_s
         # The last Identification may lie far ahead of the agent's clock: it was never accepted.
         self._registration.identification = None

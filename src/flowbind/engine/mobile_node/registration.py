@@ -122,7 +122,7 @@ class Registration:
 
     def restore(self, record: NodeRecord) -> None:
         """Take up where a former run stopped."""
-        self.identification = record.identification
+        self.identification = record.identification or None
         self.exchange = Exchange.of_rules(record.rules)
         self.fallback.multipath_known = any(each.bid is not None for each in record.bindings)
 
