@@ -22,6 +22,7 @@ COMMANDS = [
     ("policy",),
     ("policy", "set"),
     ("explain",),
+    ("decode",),
     ("key",),
     ("key", "new"),
 ]

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from flowbind.cli import daemons, operator
+from flowbind.cli.decode import decode
 from flowbind.cli.key import key_app
 from flowbind.cli.lab import lab_app
 
@@ -43,6 +44,7 @@ app.command("paths", rich_help_panel=_QUESTIONS)(operator.paths)
 app.command("flows", rich_help_panel=_QUESTIONS)(operator.flows)
 app.add_typer(operator.policy_app, name="policy", rich_help_panel=_QUESTIONS)
 app.command("explain", rich_help_panel=_QUESTIONS)(operator.explain)
+app.command("decode", rich_help_panel=_TOOLS)(decode)
 app.add_typer(key_app, name="key", rich_help_panel=_TOOLS)
 app.add_typer(lab_app, name="lab", rich_help_panel=_TOOLS)
 
