@@ -286,17 +286,26 @@ def remove_clsact(library: Library, interface: str) -> None:
     library.number("bpf_tc_hook_destroy", ctypes.byref(hook))
 
 
-def run_program(library: Library, program_fd: int, packet: bytes) -> tuple[int, bytes]:
-    """Run a program over one packet with BPF_PROG_TEST_RUN. Returns the verdict and the packet."""
+def run_program(
+    library: Library, program_fd: int, packet: bytes, context: bytes = b""
+) -> tuple[int, bytes]:
+    """Run a program over one packet with BPF_PROG_TEST_RUN. Returns the verdict and the packet.
+
+    `context` is the struct __sk_buff that the program shall see.
+    """
     source = ctypes.create_string_buffer(packet, len(packet))
     output = ctypes.create_string_buffer(len(packet) + 256)
+    seen = ctypes.create_string_buffer(context, len(context)) if context else None
     options = TestRunOptions(
         size=ctypes.sizeof(TestRunOptions),
         data_in=ctypes.addressof(source),
         data_out=ctypes.addressof(output),
         data_size_in=len(packet),
         data_size_out=len(output),
+        ctx_in=ctypes.addressof(seen) if seen else None,
+        ctx_size_in=len(context),
         repeat=1,
     )
     library.call("bpf_prog_test_run_opts", program_fd, ctypes.byref(options))
-    return options.retval, output.raw[: options.data_size_out]
+    verdict = ctypes.c_int32(options.retval).value
+    return verdict, output.raw[: options.data_size_out]
