@@ -85,6 +85,24 @@ def test_a_length_that_runs_past_the_end_is_silently_discarded(number, letter):
         assert (refused.value.reason, refused.value.code) == ("truncated", None)
 
 
+@pytest.mark.rfc("4433", "3.4")
+@pytest.mark.parametrize("subtype", [1, 2])
+def test_dynamic_home_agent_in_its_two_formats(subtype):
+    # The figure of RFC 4433 is long, as no skippable type may be; erratum 898 makes it short.
+    address = bytes.fromhex("c0000201")
+    short = bytes((139, 5, subtype)) + address
+    long = bytes((139, subtype, 0, 4)) + address
+
+    extensions = decode_extensions(short + long + MULTIPATH, 0)
+
+    assert extensions == (
+        UnknownExtension(139, bytes((subtype,)) + address),
+        UnknownExtension(139, address, subtype),
+        Multipath(4, 1, 1),
+    )
+    assert b"".join(each.encode() for each in extensions[:2]) == short + long
+
+
 @pytest.mark.rfc("5944", "1.8")
 @pytest.mark.parametrize("number", [number for number in UNKNOWN if number < 128])
 def test_an_unknown_type_below_128_discards_the_message(number):

@@ -22,6 +22,9 @@ from flowbind.wire.reader import Reader
 
 FIRST_SKIPPABLE_TYPE: Final = 128
 
+_DYNAMIC_HOME_AGENT: Final = 139
+_DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset({1, 2})
+
 
 @unique
 class Framing(Enum):
@@ -229,7 +232,11 @@ def _read_frame(reader: Reader) -> tuple[int, int | None, bytes]:
     elif registered.framing is Framing.LONG:
         subtype = reader.unsigned(1)
         return extension_type, subtype, reader.octets(reader.unsigned(2))
-    return extension_type, None, reader.octets(reader.unsigned(1))
+    length = reader.unsigned(1)
+    if extension_type == _DYNAMIC_HOME_AGENT and length in _DYNAMIC_HOME_AGENT_SUBTYPES:
+        # The figure of RFC 4433 is long, its erratum 898 short, whose Length is always 5.
+        return extension_type, length, reader.octets(reader.unsigned(2))
+    return extension_type, None, reader.octets(length)
 
 
 def _decode_content(extension_type: int, subtype: int | None, data: bytes) -> Extension:
