@@ -454,14 +454,15 @@ def test_what_is_not_ours_is_skipped_and_counted(flowbind, tmp_path, request_oct
         Ether() / IP() / UDP(sport=53, dport=53) / Raw(request_octets),
         Ether() / IP(frag=2) / UDP(sport=434, dport=434) / Raw(request_octets),
         Ether(type=0x88CC) / Raw(b"lldp"),
+        Ether(type=0x8847) / Raw(b"\0\0\x01\0"),  # MPLS with nothing in it, at which dpkt gives up
         Ether() / to_agent(request_octets),
     )
     outcome = flowbind("decode", path)
 
-    assert outcome.out.startswith("#8  ")
+    assert outcome.out.startswith("#9  ")
     assert outcome.out.endswith(
         "\n1 message; authenticators: 1 without a key; "
-        "7 packets skipped (3 not IPv4, 2 not UDP, 1 not port 434, 1 a later fragment)\n"
+        "8 packets skipped (4 not IPv4, 2 not UDP, 1 not port 434, 1 a later fragment)\n"
     )
     assert outcome.status == 0
 
@@ -624,6 +625,15 @@ def test_each_interface_of_pcapng_has_its_link_layer_and_its_clock(
         (None, "Registration Reply"),
     ]
     assert outcome.status == 0
+
+
+def test_pcapng_options_without_end_take_no_time(flowbind, tmp_path):
+    # Half a million empty options of some other kind: looked at once each, and no more.
+    path = tmp_path / "c.pcapng"
+    path.write_bytes(section() + interface(1, b"\x01\x00\x00\x00" * 500_000))
+    outcome = flowbind("decode", str(path))
+
+    assert (outcome.status, outcome.out) == (0, "0 messages\n")
 
 
 @pytest.mark.parametrize(

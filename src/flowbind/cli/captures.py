@@ -33,6 +33,7 @@ _INTERFACE_BLOCK: Final = 1
 _OBSOLETE_PACKET_BLOCK: Final = 2
 _SIMPLE_PACKET_BLOCK: Final = 3
 _PACKET_BLOCK: Final = 6
+_END_OF_OPTIONS: Final = 0
 _TIMESTAMP_RESOLUTION: Final = 9
 _TIMESTAMP_OFFSET: Final = 14
 
@@ -197,10 +198,14 @@ class _PcapngReader:
         return _Interface(link_type, snap_octets, ticks_per_s, offset_s)
 
     def _options(self, octets: bytes) -> Iterator[tuple[int, bytes]]:
-        while octets:
-            code, length = self._unpack("HH", octets)
-            yield code, octets[4 : 4 + length]
-            octets = octets[4 + length + -length % 4 :]
+        start = 0
+        while start < len(octets):
+            code, length = self._unpack("HH", octets[start : start + 4])
+            if code == _END_OF_OPTIONS:
+                return
+            start += 4
+            yield code, octets[start : start + length]
+            start += length + -length % 4
 
     def _unpack(self, layout: str, octets: bytes) -> tuple[int, ...]:
         return struct.unpack_from(self._order + layout, octets)

@@ -151,7 +151,7 @@ def _registration(
     try:
         for extension, reached in walk_extensions(payload, start):
             extensions.append(extension)
-            parts.append(_part(extension, payload[:reached], keys))
+            parts.append(_part(extension, payload, reached, keys))
     except WireError as error:
         problems.append(f"{error}; from here on not decoded: {payload[reached:].hex()}")
     whole = structs.replace(message, extensions=tuple(extensions))
@@ -202,8 +202,8 @@ def _address(key: str, name: str, address: IPv4Address) -> Field:
     return Field(key, str(address), name, str(address))
 
 
-def _part(extension: Extension, payload: bytes, keys: Keys) -> Part:
-    """Describe an extension; `payload` is the message up to and including it."""
+def _part(extension: Extension, payload: bytes, behind: int, keys: Keys) -> Part:
+    """Describe an extension; `behind` is the offset behind it."""
     subtype: int | None = None
     fields: tuple[Field, ...] = ()
     problem = ""
@@ -211,7 +211,7 @@ def _part(extension: Extension, payload: bytes, keys: Keys) -> Part:
         case Padding():
             number = int(ExtensionType.PADDING)
         case Authentication():
-            number, fields = int(extension.type), _authentication(extension, payload, keys)
+            number, fields = int(extension.type), _authentication(extension, payload[:behind], keys)
         case NetworkAccessIdentifier():
             number = int(ExtensionType.NAI)
             fields = (Field("nai", extension.nai, "NAI", extension.nai),)
@@ -264,6 +264,7 @@ def _flow_binding(extension: FlowBinding) -> tuple[Field, ...]:
 
 
 def _authentication(extension: Authentication, payload: bytes, keys: Keys) -> tuple[Field, ...]:
+    """Describe and verify an authentication extension, with which `payload` ends."""
     known = keys.get(extension.spi)
     covered = payload[: len(payload) - len(extension.authenticator)]
     verified: bool | None = None
