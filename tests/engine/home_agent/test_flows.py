@@ -1,0 +1,148 @@
+"""Flow bindings at the home agent (RFC 7629 4.2, 5.2, 6)."""
+
+import pytest
+from msgspec import structs
+
+from flowbind.effects import ProgramForwarding
+from flowbind.model.config import StaticFlow
+from flowbind.model.flow import FlowRule
+from flowbind.model.tunnel import MAX_RULES
+from flowbind.wire.iana import FlowAction, SelectorFormat
+from flowbind.wire.traffic_selector import Span, TrafficSelector
+
+DS_OCTET = TrafficSelector(traffic_class=Span(0xB8))
+
+
+@pytest.mark.rfc("7629", "5.2")
+def test_a_policy_is_forwarded_by_in_the_order_it_was_sent(desk):
+    desk.register(1, 2)
+    assert (
+        desk.ask(desk.multipath(1), desk.forward(80, 1, 2), desk.drop(9), desk.forward(5, 2)) == 0
+    )
+    program = desk.last[0]
+    assert isinstance(program, ProgramForwarding)
+    assert program.node.rules == (
+        FlowRule(FlowAction.FORWARD, (1, 2), desk.forward(80).selector, 1),
+        FlowRule(FlowAction.DROP, (), desk.drop(9).selector, 1),
+        FlowRule(FlowAction.FORWARD, (2,), desk.forward(5).selector, 1),
+    )
+    assert desk.record.rules == program.node.rules
+
+
+@pytest.mark.rfc("7629", "5.2")
+def test_a_rule_of_which_no_bid_is_known_is_denied_with_153(desk):
+    desk.register(1)
+    before = desk.record
+    assert desk.ask(desk.multipath(2), desk.forward(80, 1), desk.forward(81, 3, 4)) == 153
+    assert desk.record == before
+    assert desk.kinds == ["SendDatagram", "Log"]
+
+
+@pytest.mark.rfc("7629", "5.2")
+def test_one_known_bid_is_enough_and_the_own_one_counts(desk):
+    assert desk.ask(desk.multipath(2), desk.forward(80, 7, 2, 8)) == 0
+    assert desk.rules == [(80, 7, 2, 8)]
+
+
+@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.parametrize("bid", [0, 255])
+def test_a_reserved_bid_in_a_list_is_one_that_is_not_known(desk, bid):
+    desk.register(1)
+    assert desk.ask(desk.multipath(1), desk.forward(80, bid)) == 153
+    assert desk.ask(desk.multipath(1), desk.forward(80, bid, 1)) == 0
+
+
+@pytest.mark.rfc("7629", "4.2")
+def test_the_bid_of_drop_is_ignored(desk):
+    assert desk.ask(desk.multipath(1), structs.replace(desk.drop(80), bids=(9,))) == 0
+    assert desk.rules == [(80,)]
+
+
+def test_without_multipath_only_drop_can_be_accepted(desk):
+    assert desk.ask(desk.forward(80, 1)) == 153
+    assert desk.ask(desk.drop(80)) == 0
+    desk.now += 60
+    assert desk.ask() == 0
+    assert desk.rules == [(80,)]
+
+
+def test_a_refresh_without_policy_leaves_the_rules_alone(desk):
+    desk.register(1, 2)
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1)) == 0
+    desk.register(1, 2)
+    assert desk.rules == [(80, 1)]
+    assert desk.kinds == ["SaveNode", "SendDatagram"]
+
+
+def test_a_request_with_policy_replaces_the_rules_of_its_bid_only(desk):
+    desk.register(1, 2)
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1), desk.forward(81, 1)) == 0
+    assert desk.ask(desk.multipath(2), desk.forward(90, 2)) == 0
+    assert desk.ask(desk.multipath(1), desk.forward(82, 1)) == 0
+    assert desk.rules == [(90, 2), (82, 1)]
+
+
+def test_a_rule_sent_again_by_another_bid_keeps_its_place(desk):
+    desk.register(1, 2)
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1), desk.forward(81, 1)) == 0
+    assert desk.ask(desk.multipath(2), desk.forward(80, 2, 1), desk.forward(90, 2)) == 0
+    assert desk.rules == [(80, 2, 1), (81, 1), (90, 2)]
+    assert [rule.owner for rule in desk.record.rules] == [2, 1, 2]
+
+
+@pytest.mark.rfc("7629", "4.2")
+def test_rules_outlive_the_binding_that_carried_them_until_another_policy_comes(desk):
+    desk.register(1, 2)
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1, 2)) == 0
+    assert desk.ask(desk.multipath(1), lifetime_s=0) == 0
+    assert desk.rules == [(80, 1, 2)]
+    assert desk.ask(desk.multipath(2), desk.forward(90, 2)) == 0
+    assert desk.rules == [(90, 2)]
+
+
+def test_rules_go_with_the_last_binding(desk):
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1)) == 0
+    assert desk.ask(desk.multipath(1), lifetime_s=0) == 0
+    desk.register(1)
+    assert desk.rules == []
+
+
+def test_selectors_that_mean_the_same_are_the_same_rule(desk):
+    rule = structs.replace(desk.forward(80, 1), selector=DS_OCTET)
+    same = structs.replace(rule, selector=TrafficSelector(traffic_class=Span(0xBB)))
+    assert desk.ask(desk.multipath(1), rule, same) == 0
+    assert len(desk.record.rules) == 1
+
+
+@pytest.mark.rfc("7629", "4.2")
+def test_an_ipv6_selector_is_accepted_and_left_aside(desk):
+    selector = TrafficSelector(SelectorFormat.IPV6_BINARY, protocol=Span(6))
+    rule = structs.replace(desk.forward(80, 1), selector=selector)
+    assert desk.ask(desk.multipath(1), rule, desk.forward(80, 1)) == 0
+    assert desk.rules == [(80, 1)]
+
+
+def test_more_rules_than_the_data_plane_takes_are_denied_with_130(desk):
+    rules = [desk.forward(port, 1) for port in range(MAX_RULES + 1)]
+    assert desk.ask(desk.multipath(1), *rules) == 130
+    assert desk.ask(desk.multipath(1), *rules[1:]) == 0
+
+
+@pytest.mark.rfc("7629", "6")
+def test_a_node_that_sends_no_policy_is_forwarded_by_the_static_one(make_desk):
+    selector = TrafficSelector(protocol=Span(17))
+    voice = StaticFlow("voice", (selector,), FlowAction.FORWARD, (2, 1, 7))
+    block = StaticFlow("block", (selector,), FlowAction.DROP)
+    desk = make_desk(static_flows=(voice, block))
+
+    def rules():
+        (program,) = [each for each in desk.last if isinstance(each, ProgramForwarding)]
+        return [(rule.name, rule.bids) for rule in program.node.rules]
+
+    desk.register(1)
+    assert rules() == [("voice", (1,)), ("block", ())]
+    desk.register(2)
+    assert rules() == [("voice", (2, 1)), ("block", ())]
+    assert desk.record.rules == ()
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1)) == 0
+    assert rules() == [("", (1,))]
