@@ -148,13 +148,13 @@ class Answers:
         """The home agent replaced all other bindings by this one."""
         for interface in self._interfaces.values():
             if interface is not survivor and interface.binding:
-                self._registration.unbind(interface, now)
+                self._registration.unbind(interface, now, confirmed=True)
 
     def _on_deregistered(self, interface: Interface | None, now: float) -> list[Effect]:
         if interface is None:
             return []
         had_binding = interface.binding is not None
-        self._registration.unbind(interface, now)
+        self._registration.unbind(interface, now, confirmed=True)
         return [Log("info", f"{interface.name}: deregistered")] if had_binding else []
 
     # ---- denied
@@ -217,8 +217,7 @@ class Answers:
         intent.bids_denied = True
         for interface in self._interfaces.values():
             if interface is not sent.via and interface.binding and interface.address:
-                self._registration.unbind(interface, now)
-        self._registration.exchange = Exchange(may_hold=True)
+                self._registration.unbind(interface, now, confirmed=False)
         return [Log("warning", "the home agent knows our bindings no more, registering anew")]
 
 

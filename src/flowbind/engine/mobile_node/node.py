@@ -180,7 +180,7 @@ class MobileNode:
             interface.renew_at = None
             self._registration.want(Aim.REGISTER, interface, now)
         if interface.binding and interface.binding.expires_at <= now:
-            self._registration.unbind(interface, now)
+            self._registration.unbind(interface, now, confirmed=False)
             return [Log("warning", f"{interface.name}: the registration expired")]
         if interface.keepalive.due_at is not None and interface.keepalive.due_at <= now:
             return self._probe(interface, now)

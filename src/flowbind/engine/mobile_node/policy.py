@@ -43,14 +43,16 @@ def flow_bindings(policy: Policy, bids: frozenset[int]) -> Sent:
 class Exchange:
     """What the home agent holds of our policy.
 
-    `held` is the list that the BID `carrier` sent last, made of `policy`. `may_hold` is True from
-    the moment that rules were sent, answered or not, until they are known to be gone. `refused`
-    means that this home agent takes no policy of ours.
+    `held` is the list that the BID `carrier` sent last, made of `policy`. `holders` are the BIDs
+    that sent rules, answered or not, and were not seen to be deregistered since. `may_hold` is True
+    as long as there may be rules of any BID, registered or not. `refused` means that this home
+    agent takes no policy of ours.
     """
 
     carrier: int | None = None
     held: Sent = ()
     policy: Policy | None = None
+    holders: frozenset[int] = frozenset()
     may_hold: bool = False
     refused: bool = False
 
@@ -58,27 +60,36 @@ class Exchange:
         """Tell whether a request of this BID is to carry the policy."""
         return not self.refused and self.carrier in {None, bid}
 
-    def overwrites(self, carried: Sent | None, policy: Policy) -> bool:
-        """Tell whether a request must overwrite to be rid of the rules of a former policy.
+    def overwrites(self, bid: int, carried: Sent | None, policy: Policy) -> bool:
+        """Tell whether a request of this BID must overwrite to be rid of rules that are there.
 
-        RFC 7629 has no way to send an empty policy; the O bit is the only way to be rid of rules.
+        Those of another BID, which may have taken effect without our hearing of it; or all of them,
+        for RFC 7629 has no way to send an empty policy.
         """
-        return carried == () and self.may_hold and self.policy != policy
+        if carried is None:
+            return False
+        emptied = not carried and self.may_hold and self.policy != policy
+        return emptied or not self.holders <= {bid}
 
-    def sent(self, carried: Sent | None) -> None:
-        """A request with these extensions is under way."""
-        self.may_hold = self.may_hold or bool(carried)
+    def sent(self, bid: int, carried: Sent | None) -> None:
+        """A request of this BID with these extensions is under way."""
+        if carried:
+            self.holders |= {bid}
+            self.may_hold = True
 
     def accepted(self, bid: int, carried: Sent, policy: Policy, *, overwritten: bool) -> None:
         """The home agent took the policy from this BID."""
         if overwritten:
-            self.may_hold = False
+            self.holders = frozenset({bid}) if carried else frozenset()
+            self.may_hold = bool(carried)
         self.carrier, self.held, self.policy = bid, carried, policy
 
-    def lost(self, bid: int) -> None:
+    def lost(self, bid: int, *, confirmed: bool) -> None:
         """This BID is registered no more; its rules stay, as nobody's."""
         if self.carrier == bid:
             self.carrier = None
+        if confirmed:
+            self.holders -= {bid}
 
     def lacks(self, wanted: Sent, policy: Policy) -> bool:
         """Tell whether the home agent has rules too few, or rules of a former policy."""
@@ -97,4 +108,6 @@ class Exchange:
     def of_rules(rules: tuple[FlowRule, ...]) -> "Exchange":
         """Return what `rules` was made of; which policy that was is not known any more."""
         held = tuple(FlowBinding(each.action, each.bids, each.selector) for each in rules)
-        return Exchange(rules[0].owner if rules else None, held, may_hold=bool(rules))
+        owners = frozenset(rule.owner for rule in rules if rule.owner is not None)
+        carrier = rules[0].owner if rules else None
+        return Exchange(carrier, held, holders=owners, may_hold=bool(rules))

@@ -111,10 +111,10 @@ class Registration:
         self.exchange.refused = False
         self.policy_unsettled = True
 
-    def unbind(self, interface: Interface, now: float) -> None:
-        """The home agent has forgotten a binding, or will have by its own clock."""
+    def unbind(self, interface: Interface, now: float, *, confirmed: bool) -> None:
+        """The home agent has forgotten a binding: it said so, or its clock or another reply did."""
         interface.release(now)
-        self.exchange.lost(interface.config.bid)
+        self.exchange.lost(interface.config.bid, confirmed=confirmed)
         self.policy_unsettled = True
         self.intents.keep(
             lambda each: each.aim is not Aim.DEREGISTER or each.interface is not interface
@@ -213,7 +213,7 @@ class Registration:
         suspected = intent.aim is Aim.REGISTER and self.fallback.suspects(intent)
         plain = self.fallback.is_plain(now) or (suspected and self._is_plain_choice(subject))
         carried = None if plain else self._policy_to_carry(intent, subject, policy, now)
-        overwrites = self.exchange.overwrites(carried, policy)
+        overwrites = self.exchange.overwrites(subject.config.bid, carried, policy)
         extensions: tuple[Extension, ...] = ()
         if not plain:
             flags = _multipath_flags(intent, overwrites=overwrites)
@@ -230,7 +230,7 @@ class Registration:
             policy=policy,
             overwrites=overwrites,
         )
-        self.exchange.sent(carried)
+        self.exchange.sent(subject.config.bid, carried)
         self._wait(intent, via, now)
         self.statistics["sent"] += 1
         return request(
