@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import struct
 import sys
 import tomllib
@@ -321,6 +322,25 @@ def test_a_name_cannot_command_the_terminal(flowbind, request_octets):
     assert "[bold]" in text.plain
 
 
+def test_a_terminal_gets_colours_and_the_same_words(flowbind, request_octets, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    outcome = flowbind("decode", request_octets.hex(), *WRONG)
+
+    assert "\x1b[1;31mf09b6d338ac0ab474cf41c319abd9233  WRONG\x1b[0m" in outcome.out
+    assert re.sub(r"\x1b\[[0-9;]*m", "", outcome.out) == REQUEST_TEXT + "  WRONG\n"
+
+
+@pytest.mark.rfc("4721", "6")
+def test_authorization_by_the_home_network_s_aaa_will_do(flowbind, request_octets):
+    aaa = bytes.fromhex("24010014 00000100") + bytes(16)
+    outcome = flowbind("decode", (request_octets[:24] + aaa).hex())
+
+    assert outcome.status == 0
+    assert "Generalized Mobile IP Authentication (36, subtype 1)" in outcome.out
+
+
 # Keys
 
 
@@ -625,6 +645,17 @@ def test_each_interface_of_pcapng_has_its_link_layer_and_its_clock(
         (None, "Registration Reply"),
     ]
     assert outcome.status == 0
+
+
+def test_a_moment_beyond_the_calendar_is_not_known(flowbind, tmp_path, reply_octets):
+    path = tmp_path / "c.pcapng"
+    path.write_bytes(
+        section() + interface(101) + enhanced(0, (1 << 64) - 1, bytes(to_node(reply_octets)))
+    )
+    (found,) = objects(flowbind("decode", str(path), "--json"))
+
+    assert found["time"] is None
+    assert flowbind("decode", str(path)).out.startswith("#1  192.0.2.1:434 -> ")
 
 
 def test_pcapng_options_without_end_take_no_time(flowbind, tmp_path):
