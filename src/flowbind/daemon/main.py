@@ -29,7 +29,10 @@ from flowbind.store.base import StoreError
 FAILED: Final = 1
 USAGE: Final = 2
 
-_ROLES: Final[dict[str, type]] = {"home-agent": HomeAgentSettings, "mobile-node": MobileNodeSettings}
+_ROLES: Final[dict[str, type]] = {
+    "home-agent": HomeAgentSettings,
+    "mobile-node": MobileNodeSettings,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
