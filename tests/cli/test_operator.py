@@ -176,10 +176,10 @@ def test_a_command_asks_its_question_and_json_is_the_answer_itself(
             "flows",
             FLOWS,
             [
-                "protocol  remote            local           verdict  BID  rule   packets   volume"
-                "  idle",
-                "udp       203.0.113.9:5060  10.9.0.5:40000  forward    2  voice       12  1.2 MiB"
-                "  0.5s",
+                "protocol  remote            local           DSCP  verdict  BID  rule   packets"
+                "   volume  idle",
+                "udp       203.0.113.9:5060  10.9.0.5:40000     0  forward    2  voice       12"
+                "  1.2 MiB  0.5s",
             ],
         ),
         (

@@ -37,6 +37,7 @@ _COLOURS: Final = {
     "no": "yellow",
     "no-path": "yellow",
     "no-node": "yellow",
+    "deregistered": "yellow",
     "down": "red",
     "dead": "red",
     "drop": "red",
@@ -170,13 +171,14 @@ def _paths(rows: tuple[PathRow, ...]) -> View:
 
 def _flows(rows: tuple[FlowRow, ...]) -> View:
     return View(
-        ("protocol", "remote", "local", "verdict", "BID", "rule", "packets", "volume", "idle"),
+        ("protocol", "remote", "local", "DSCP", "verdict", "BID", "rule", "packets", "volume",
+         "idle"),
         tuple(
-            (row.protocol, row.remote, row.local, row.verdict, _or_dash(row.bid),
+            (row.protocol, row.remote, row.local, str(row.dscp), row.verdict, _or_dash(row.bid),
              _or_dash(row.rule), str(row.packets), volume(row.octets), duration(row.idle_s))
             for row in rows
         ),
-        frozenset({"BID", "packets", "volume", "idle"}),
+        frozenset({"DSCP", "BID", "packets", "volume", "idle"}),
         "no live flows",
     )  # fmt: skip
 

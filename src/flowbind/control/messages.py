@@ -101,9 +101,9 @@ class Bindings(Struct, frozen=True, tag="bindings"):
 
 
 class PathRow(Struct, frozen=True, kw_only=True):
-    """One tunnel. `state` is one of down, registering, up, deregistering, dead.
+    """One tunnel. `state` is one of down, registering, up, deregistering, deregistered, dead.
 
-    `rtt_ms` and `loss` (0 to 1) are measured by the mobile node, None at a home agent.
+    `rtt_ms` and `loss` (0 to 1) are measured by the mobile node while the path is up, else None.
     """
 
     home_address: str
@@ -136,6 +136,7 @@ class FlowRow(Struct, frozen=True, kw_only=True):
     packets: int
     octets: int
     idle_s: float
+    dscp: int = 0
 
 
 class Flows(Struct, frozen=True, tag="flows"):

@@ -137,7 +137,7 @@ class Answers:
             role=role.name,
             version=version("flowbind"),
             pid=os.getpid(),
-            uptime_s=clock.now() - self._started_at,
+            uptime_s=round(clock.now() - self._started_at, 3),
             home_agent=str(role.home_agent),
             home_address=str(role.home_address) if role.home_address else None,
             mobile_nodes=role.mobile_nodes(),
@@ -226,6 +226,7 @@ def _flow_row(record: FlowRecord, forwarding: Mapping[IPv4Address, NodeForwardin
         packets=record.packets,
         octets=record.octets,
         idle_s=round(record.idle_s, 3),
+        dscp=packet.dscp,
     )
 
 
@@ -264,11 +265,11 @@ def _why(decision: Decision, rule: FlowRule | None, node: NodeForwarding) -> str
     if rule is None or decision.rule is None:
         return "no rule that can be carried out matches: spread over the paths by weight"
     selector = describe_selector(rule.selector)
-    number = f"rule {decision.rule + 1} ({selector})"
+    said = f"rule {_rule_name(rule, decision.rule)} ({selector})"
     if rule.action is FlowAction.DROP:
-        return f"{number} drops it"
+        return f"{said} drops it"
     passed = rule.bids[: rule.bids.index(decision.bid)] if decision.bid in rule.bids else ()
     if not passed:
-        return f"{number} prefers BID {decision.bid}"
+        return f"{said} prefers BID {decision.bid}"
     unusable = ", ".join(str(bid) for bid in passed)
-    return f"{number} comes to BID {decision.bid}: BID {unusable} cannot be used now"
+    return f"{said} comes to BID {decision.bid}: BID {unusable} cannot be used now"

@@ -22,7 +22,7 @@ from flowbind.daemon.sockets import InterfacePorts
 from flowbind.dataplane.base import Role
 from flowbind.dataplane.ebpf.plane import EbpfSettings, open_ebpf
 from flowbind.engine.mobile_node import MobileNode
-from flowbind.engine.mobile_node.state import Interface
+from flowbind.engine.mobile_node.state import Interface, State
 from flowbind.events import (
     DeregisterRequested,
     InterfaceDown,
@@ -150,17 +150,19 @@ class MobileNodeRole:
     def _path_row(self, interface: Interface) -> PathRow:
         config, keepalive = interface.config, interface.keepalive
         local = interface.tunnel.local if interface.tunnel else interface.address
+        deregistered = interface.state is State.DOWN and not interface.wanted
+        measured = interface.state is State.UP and keepalive.rtt_s is not None
         return PathRow(
             home_address=str(self.home_address),
             bid=config.bid,
             interface=config.name,
-            state=interface.state.value,
+            state="deregistered" if deregistered else interface.state.value,
             local=str(local) if local else "-",
             remote=str(self.home_agent),
             encapsulation=config.encapsulation.value,
             weight=config.weight,
-            rtt_ms=None if keepalive.rtt_s is None else round(keepalive.rtt_s * 1000, 3),
-            loss=None if keepalive.rtt_s is None else round(keepalive.loss, 4),
+            rtt_ms=round((keepalive.rtt_s or 0.0) * 1000, 3) if measured else None,
+            loss=round(keepalive.loss, 4) if measured else None,
         )
 
     def forwarding(self) -> Mapping[IPv4Address, NodeForwarding]:
