@@ -10,6 +10,7 @@ from flowbind.engine.mobile_node.fallback import PLAIN_FOR_S
 from flowbind.engine.mobile_node.messages import reply_of
 from flowbind.engine.mobile_node.policy import Exchange
 from flowbind.engine.mobile_node.registration import (
+    LOW_HALF,
     MIN_RETRANSMISSION_S,
     Registration,
     backoff_s,
@@ -27,7 +28,7 @@ RENEW_AT: Final = 0.8
 DENIED_RETRY_S: Final = 60.0
 """A request that is denied again and again is repeated this seldom in the end."""
 
-_LOW_MASK: Final = 0xFFFFFFFF
+_WHOLE: Final = 0xFFFFFFFF_FFFFFFFF
 _IN_TIME_S: Final = 3.0
 """Any home agent tolerates timestamps that are so far from its clock (RFC 5944 5.7.1)."""
 _ACCEPTED: Final = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS})
@@ -64,11 +65,15 @@ class Answers:
         return self._on_denied(intent, sent, reply, now)
 
     def _answered(self, reply: RegistrationReply) -> tuple[Intent, Sent]:
-        """A reply names no BID: the low half of the Identification tells what it answers."""
-        low = reply.identification & _LOW_MASK
+        """A reply names no BID: the low half of the Identification tells what it answers.
+
+        One that accepts carries all of it (RFC 5944 5.7.1), so it cannot be one to an earlier try.
+        """
+        mask = _WHOLE if reply.code in _ACCEPTED else LOW_HALF
         for intent in self._registration.intents:
-            if intent.sent and intent.sent.identification & _LOW_MASK == low:
-                return intent, intent.sent
+            sent = intent.sent
+            if sent and (sent.identification ^ reply.identification) & mask == 0:
+                return intent, sent
         raise Refused("unexpected-reply")
 
     # ---- accepted

@@ -25,6 +25,7 @@ from flowbind.wire.iana import MultipathFlag
 MIN_RETRANSMISSION_S: Final = 1.0
 """RFC 5944 3.6.3: no two requests of one registration are closer than this."""
 MAX_RETRANSMISSION_S: Final = 8.0
+LOW_HALF: Final = 0xFFFFFFFF
 _MARGIN_S: Final = 0.1
 """RFC 5944 3.6.3: what a timeout has on top of twice the round-trip time."""
 
@@ -218,7 +219,7 @@ class Registration:
         if not plain:
             flags = _multipath_flags(intent, overwrites=overwrites)
             extensions = (multipath_of(subject.config, flags), *(carried or ()))
-        self.identification = next_identification(self.identification, now, self.clock_offset_s)
+        self.identification = self._new_identification(now)
         intent.sent = Sent(
             via=via,
             care_of_address=self._care_of_address(intent, via.address, plain=plain),
@@ -243,6 +244,14 @@ class Registration:
             self.identification,
             extensions,
         )
+
+    def _new_identification(self, now: float) -> int:
+        """Return a timestamp whose low half no request under way has: replies are told by it."""
+        under_way = {each.sent.identification & LOW_HALF for each in self.intents if each.sent}
+        identification = next_identification(self.identification, now, self.clock_offset_s)
+        while identification & LOW_HALF in under_way:
+            identification = next_identification(identification, now, self.clock_offset_s)
+        return identification
 
     def _wait(self, intent: Intent, via: Interface, now: float) -> None:
         """RFC 5944 3.6.3: a timeout is over twice the round-trip time, and doubles with each try.
