@@ -116,6 +116,9 @@ class World:
             self.at_node(InterfaceUp(name, ADDRESSES[name]))
             self.run(2.0)
 
+    def move(self, name: str, number: int) -> None:
+        self.at_node(InterfaceUp(name, ADDRESSES[name] + number))
+
     def down(self, name: str) -> None:
         self.at_node(InterfaceDown(name))
 
@@ -255,6 +258,11 @@ class World:
         self._give("agent", Restored((record,) if record else ()))
 
 
+def can_fail(effect: Effect) -> bool:
+    """What a data plane or a store may refuse."""
+    return isinstance(effect, ProgramForwarding | RemoveForwarding | SaveNode | DeleteNode)
+
+
 def multipath_of(request) -> Multipath | None:
     return next((each for each in request.extensions if isinstance(each, Multipath)), None)
 
@@ -279,6 +287,7 @@ def tools():
         policy = POLICY
         voice, web, block, only_cdma = VOICE, WEB, BLOCK, ONLY_CDMA
         multipath = staticmethod(multipath_of)
+        can_fail = staticmethod(can_fail)
         flags = RequestFlag
 
     return Tools

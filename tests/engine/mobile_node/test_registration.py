@@ -1,0 +1,380 @@
+"""Requests and the replies to them (RFC 5944 3.6; RFC 7629 4.1, 5.1)."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from flowbind.auth.association import SecurityAssociation
+from flowbind.auth.replay import to_ntp
+from flowbind.effects import Log, ProgramForwarding, SaveNode, SendProbe
+from flowbind.events import DeregisterRequested, InterfaceUp, Received, RegisterRequested
+from flowbind.model.binding import Binding, Encapsulation, NodeRecord
+from flowbind.model.tunnel import NodeForwarding, Path
+from flowbind.wire.iana import MultipathFlag, RequestFlag
+from flowbind.wire.multipath import Multipath
+
+# ---- registration
+
+
+@pytest.mark.rfc("7629", "5.1")
+def test_an_interface_that_comes_up_is_registered_through_itself(trip):
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
+    assert trip.kinds == ["DeleteNode", "SendDatagram", "Log"]
+    assert trip.sent is not None
+    assert (trip.sent.interface, trip.sent.source) == ("wwan0", trip.address_of("wwan0"))
+    assert (trip.sent.destination, trip.sent.destination_port) == (trip.agent, 434)
+    asked = trip.asked
+    assert asked.flags == RequestFlag.DECAPSULATION_BY_MOBILE_NODE | RequestFlag.REVERSE_TUNNELING
+    assert (asked.home_address, asked.home_agent) == (trip.home, trip.agent)
+    assert (asked.care_of_address, asked.lifetime_s) == (trip.address_of("wwan0"), 600)
+    assert asked.identification == to_ntp(trip.now)
+    assert trip.multipath == Multipath(8, 2, 2, MultipathFlag(0))
+
+
+@pytest.mark.rfc("7629", "4.1")
+def test_rfc_7629_extensions_stand_in_front_of_the_authentication(make_trip):
+    trip = make_trip(make_trip.rule(80, 1))
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    kinds = [type(each).__name__ for each in trip.asked.extensions]
+    assert kinds == ["Multipath", "FlowBinding", "Authentication"]
+
+
+@pytest.mark.rfc("7629", "5.1")
+def test_an_accepted_registration_brings_up_its_tunnel(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    sent_at, identification = trip.now, trip.asked.identification
+    trip.now += 0.05
+    trip.answer(lifetime_s=300)
+    tunnel = Path(
+        bid=1,
+        local=trip.address_of("wlan0"),
+        remote=trip.agent,
+        encapsulation=Encapsulation.IP_IN_IP,
+        interface="wlan0",
+        label=1,
+        weight=3,
+    )
+    binding = Binding(
+        bid=1,
+        care_of_address=trip.address_of("wlan0"),
+        encapsulation=Encapsulation.IP_IN_IP,
+        reverse_tunnel=True,
+        lifetime_s=300,
+        expires_at=sent_at + 300,
+        identification=identification,
+        access_technology=4,
+        label=1,
+        interface="wlan0",
+    )
+    assert trip.last == [
+        ProgramForwarding(NodeForwarding(trip.home, (tunnel,))),
+        SaveNode(
+            NodeRecord(trip.home, identification, (binding,)),
+            NodeRecord(trip.home, identification),
+        ),
+        Log("info", "wlan0: registered, BID 1, for 300 s"),
+    ]
+    assert trip.state("wlan0") == "up"
+    assert trip.engine.deadline() == trip.now
+    assert trip.wait(0) == [SendProbe(tunnel, trip.home, 1)]
+
+
+@pytest.mark.rfc("5944", "5.7.1")
+def test_requests_are_serialised_on_the_answer_not_on_the_clock(trip):
+    for name in ("wlan0", "wwan0", "cdma0"):
+        trip.hear(InterfaceUp(name, trip.address_of(name)))
+    assert trip.sent is not None
+    assert trip.sent.interface == "wlan0"
+    for name in ("wwan0", "cdma0"):
+        trip.now += 0.02
+        trip.answer()
+        assert trip.sent.interface == name
+    trip.answer()
+    assert trip.bids == [1, 2, 3]
+    assert trip.now == pytest.approx(trip.start + 0.04)
+
+
+@pytest.mark.rfc("5944", "5.7.1")
+def test_another_interface_waits_no_longer_than_a_second_for_a_silent_one(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
+    assert trip.wait(0.9) == []
+    (datagram,) = trip.datagrams(trip.wait(0.1))[:1]
+    assert datagram.interface in {"wlan0", "wwan0"}
+    sent = {each.interface for each in (datagram, *trip.datagrams(trip.wait(1.0)))}
+    assert sent == {"wlan0", "wwan0"}
+
+
+def test_gre_is_asked_for_where_it_is_configured(make_trip):
+    trip = make_trip()
+    config = trip.interface("wlan0").config
+    trip.interface("wlan0").config = type(config)(
+        config.name, 1, 1, 4, encapsulation=Encapsulation.GRE
+    )
+    trip.up("wlan0")
+    assert RequestFlag.GRE_ENCAPSULATION in trip.asked.flags
+    (path,) = trip.engine.paths[:1]
+    assert path.tunnel is not None
+    assert path.tunnel.encapsulation is Encapsulation.GRE
+
+
+@pytest.mark.rfc("5944", "3.6.2.2")
+def test_a_code_1_is_a_success(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(1)
+    assert trip.bids == [1]
+
+
+def test_interfaces_that_are_not_configured_are_ignored(trip):
+    trip.hear(InterfaceUp("eth9", IPv4Address("10.8.0.1")))
+    trip.down("eth9")
+    trip.hear(RegisterRequested("eth9"))
+    trip.hear(DeregisterRequested("eth9"))
+    assert trip.sent is None
+
+
+# ---- replies that are none
+
+
+@pytest.mark.rfc("5944", "3.6.2.1")
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"association": SecurityAssociation(256, bytes(16))}, "authenticator-wrong"),
+        ({"association": SecurityAssociation(257, bytes(range(16)))}, "spi-unknown"),
+        ({"home_address": IPv4Address("10.9.0.6")}, "home-address-unknown"),
+        ({"identification": 7}, "unexpected-reply"),
+    ],
+    ids=["key", "spi", "home-address", "identification"],
+)
+@pytest.mark.parametrize("code", [0, 133, 152])
+def test_a_reply_that_is_not_ours_changes_nothing(trip, fields, reason, code):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(code, **{"identification": trip.asked.identification, **fields})
+    assert trip.last == []
+    assert trip.state("wlan0") == "registering"
+    assert trip.engine.statistics == {"sent": 1, f"discarded_{reason}": 1}
+
+
+@pytest.mark.rfc("5944", "3.6.2.1")
+def test_a_reply_without_authentication_changes_nothing(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    event = trip.reply()
+    trip.hear(Received(event.payload[:20], event.source, 434, event.destination, 40000))
+    trip.hear(Received(b"\x03", event.source, 434, event.destination, 40000))
+    trip.hear(Received(trip.sent.payload, event.source, 434, event.destination, 40000))
+    assert trip.bids == []
+
+
+def test_a_reply_counts_once(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    event = trip.reply()
+    trip.hear(event)
+    trip.wait(100)
+    before = trip.record
+    trip.hear(event)
+    assert trip.record == before
+
+
+# ---- renewal
+
+
+@pytest.mark.rfc("7629", "5.1")
+def test_a_binding_is_renewed_before_its_end_through_its_interface(trip):
+    trip.up("wlan0", "wwan0")
+    identification = trip.asked.identification
+    requests = trip.datagrams(trip.wait(480))
+    assert [each.interface for each in requests] == ["wlan0"]
+    assert trip.multipath == Multipath(4, 1, 1, MultipathFlag(0))
+    assert trip.asked.identification > identification
+    before = trip.record.bindings[0]
+    trip.answer()
+    assert trip.record.bindings[0].expires_at == before.expires_at + 480
+    # The other was wanted at the same moment; neither touches the forwarding.
+    assert trip.kinds == ["SaveNode", "SendDatagram"]
+    trip.answer()
+    assert trip.kinds == ["SaveNode"]
+
+
+@pytest.mark.rfc("5944", "3.6.2.2")
+def test_the_lifetime_counts_from_the_request_and_is_the_shorter_one(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    sent_at = trip.now
+    trip.now += 0.9
+    trip.answer(lifetime_s=100)
+    (binding,) = trip.record.bindings
+    assert (binding.lifetime_s, binding.expires_at) == (100, sent_at + 100)
+
+
+def test_a_registration_that_expires_is_made_anew(trip):
+    trip.up("wlan0")
+    effects = trip.wait(600)
+    assert trip.record.bindings == ()
+    assert trip.state("wlan0") == "registering"
+    assert [e.text for e in effects if isinstance(e, Log)] == ["wlan0: the registration expired"]
+    trip.wait(8)
+    trip.answer()
+    assert trip.bids == [1]
+
+
+@pytest.mark.rfc("7629", "5.1")
+def test_b_renews_every_binding_in_one_request(trip):
+    trip.up("wlan0", "wwan0", "cdma0")
+    trip.wait(100)
+    trip.hear(RegisterRequested())
+    assert trip.multipath is not None
+    assert trip.multipath.flags == trip.bulk
+    trip.answer()
+    assert {each.expires_at for each in trip.record.bindings} == {trip.now + 600}
+    assert trip.kinds == ["SaveNode", "Log"]
+    assert trip.datagrams(trip.wait(479)) == []
+
+
+# ---- another care-of address
+
+
+@pytest.mark.rfc("7629", "5.1")
+def test_an_address_that_changes_is_registered_under_the_same_bid(trip):
+    trip.up("wlan0", "wwan0")
+    moved = IPv4Address("10.1.0.99")
+    trip.hear(InterfaceUp("wlan0", moved))
+    assert trip.paths == [(1, False), (2, True)]
+    assert trip.multipath == Multipath(4, 1, 1, MultipathFlag(0))
+    assert (trip.asked.care_of_address, trip.sent.source) == (moved, moved)
+    trip.answer()
+    assert trip.paths == [(1, True), (2, True)]
+    assert [each.care_of_address for each in trip.record.bindings] == [
+        moved,
+        trip.address_of("wwan0"),
+    ]
+
+
+def test_the_answer_to_a_request_from_the_address_before_does_not_count(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    late = trip.reply()
+    moved = IPv4Address("10.1.0.99")
+    trip.hear(InterfaceUp("wlan0", moved))
+    assert trip.asked.care_of_address == moved
+    trip.hear(late)
+    assert trip.bids == []
+    trip.answer()
+    assert [each.care_of_address for each in trip.record.bindings] == [moved]
+
+
+def test_an_address_that_is_told_again_is_no_news(trip):
+    trip.up("wlan0")
+    assert trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0"))) == []
+
+
+# ---- deregistration
+
+
+@pytest.mark.rfc("7629", "5.1")
+def test_packets_move_before_the_request_to_deregister_leaves(trip):
+    trip.up("wlan0", "wwan0")
+    trip.hear(DeregisterRequested("wlan0"))
+    assert trip.kinds == ["ProgramForwarding", "SendDatagram", "Log"]
+    assert trip.paths == [(1, False), (2, True)]
+    assert trip.asked.lifetime_s == 0
+    assert trip.asked.care_of_address == trip.address_of("wlan0")
+    assert trip.multipath == Multipath(4, 1, 1, MultipathFlag(0))
+    assert (trip.sent.interface, trip.state("wlan0")) == ("wlan0", "deregistering")
+    trip.answer()
+    assert (trip.bids, trip.state("wlan0")) == ([2], "down")
+    # Packets under way are still accepted for a moment.
+    assert trip.kinds == ["SaveNode", "Log"]
+    trip.wait(1.0)
+    assert trip.paths == [(2, True)]
+
+
+def test_what_the_operator_deregistered_stays_so_until_asked_for(trip):
+    trip.up("wlan0", "wwan0")
+    trip.hear(DeregisterRequested("wlan0"))
+    trip.answer()
+    trip.down("wlan0")
+    trip.up("wlan0")
+    trip.wait(400)
+    assert 1 not in trip.bids
+    trip.hear(RegisterRequested("wlan0"))
+    trip.answer_all()
+    assert 1 in trip.bids
+
+
+@pytest.mark.rfc("7629", "5.1")
+def test_b_with_lifetime_0_deregisters_everything(trip):
+    trip.up("wlan0", "wwan0")
+    trip.hear(DeregisterRequested())
+    assert trip.asked.lifetime_s == 0
+    assert trip.multipath is not None
+    assert trip.multipath.flags == trip.bulk
+    trip.answer()
+    assert trip.bids == []
+    assert trip.kinds == ["ProgramForwarding", "DeleteNode", "Log", "Log"]
+    trip.wait(1.0)
+    assert trip.kinds == ["RemoveForwarding"]
+    assert trip.engine.deadline() is None
+
+
+@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.parametrize("name", [None, "wlan0"])
+def test_o_is_never_set_in_a_deregistration(make_trip, name):
+    trip = make_trip(make_trip.rule(80, 1))
+    trip.up("wlan0", "wwan0")
+    trip.hear(DeregisterRequested(name))
+    assert trip.multipath is not None
+    assert not trip.multipath.overwrite
+
+
+@pytest.mark.rfc("7629", "5.1")
+def test_a_lost_interface_is_deregistered_by_another_at_once(trip):
+    trip.up("wlan0", "wwan0")
+    trip.down("wlan0")
+    assert trip.paths == [(2, True)]
+    assert trip.sent.interface == "wwan0"
+    assert (trip.asked.lifetime_s, trip.asked.care_of_address) == (0, trip.address_of("wlan0"))
+    assert trip.multipath == Multipath(4, 1, 1, MultipathFlag(0))
+    trip.answer()
+    assert trip.bids == [2]
+
+
+def test_a_lost_interface_is_deregistered_as_soon_as_another_can_speak(trip):
+    trip.up("wlan0")
+    trip.down("wlan0")
+    assert trip.datagrams(trip.last) == []
+    trip.wait(5)
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
+    assert trip.asked.lifetime_s == 600
+    trip.answer()
+    assert (trip.sent.interface, trip.asked.lifetime_s) == ("wwan0", 0)
+    assert trip.multipath is not None
+    assert trip.multipath.bid == 1
+    trip.answer()
+    assert trip.bids == [2]
+
+
+def test_a_registration_without_an_answer_is_taken_back_too(trip):
+    trip.up("wwan0")
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.down("wlan0")
+    assert (trip.sent.interface, trip.asked.lifetime_s) == ("wwan0", 0)
+    assert trip.asked.care_of_address == trip.address_of("wlan0")
+    assert trip.multipath == Multipath(4, 1, 1, MultipathFlag(0))
+
+
+def test_an_interface_that_is_back_is_not_deregistered(trip):
+    trip.up("wlan0")
+    trip.down("wlan0")
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    assert trip.asked.lifetime_s == 600
+    trip.answer()
+    assert trip.bids == [1]
+    assert trip.datagrams(trip.wait(400)) == []
+
+
+def test_with_nobody_left_to_speak_the_binding_ends_by_its_lifetime(trip):
+    trip.up("wlan0")
+    trip.down("wlan0")
+    assert trip.bids == [1]
+    trip.wait(600)
+    assert trip.bids == []
+    assert trip.engine.deadline() is None
