@@ -144,6 +144,29 @@ def test_of_two_silent_paths_both_are_kept(watching):
     assert [(each.bid, each.transmit) for each in tunnels] == [(1, True), (2, True)]
 
 
+def test_a_path_given_up_is_taken_up_again_when_the_other_falls_silent_too(watching):
+    watching.up("wlan0", "wwan0")
+    watching.live(10, "wlan0", "wwan0")
+    watching.live(2.0, "wwan0")
+    assert watching.asked.lifetime_s == 0
+    watching.live(2.5)
+    tunnels = [each.tunnel for each in watching.engine.paths if each.tunnel]
+    assert [(each.bid, each.transmit) for each in tunnels] == [(1, True), (2, True)]
+    watching.live(1.0, "wlan0")
+    assert (watching.state("wlan0"), watching.state("wwan0")) == ("up", "dead")
+
+
+def test_nobody_waits_for_a_request_over_a_silent_path(watching):
+    watching.up("wlan0")
+    watching.live(20)
+    while not watching.asks:
+        watching.wait(watching.engine.deadline() - watching.now)
+    assert watching.state("wlan0") == "dead"
+    watching.hear(InterfaceUp("wwan0", watching.address_of("wwan0")))
+    assert watching.datagrams(watching.live(0.1)) == [watching.sent]
+    assert watching.sent.interface == "wwan0"
+
+
 def test_a_path_that_only_lets_requests_through_is_tried_ever_more_seldom(watching):
     watching.up("wwan0")
     watching.live(5, "wwan0")

@@ -166,6 +166,15 @@ def test_a_reply_without_authentication_changes_nothing(trip):
     assert trip.bids == []
 
 
+@pytest.mark.rfc("5944", "5.7.1")
+def test_a_reply_that_accepts_carries_the_whole_identification(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(0, identification=trip.asked.identification + (1 << 32))
+    assert trip.bids == []
+    trip.answer(128, identification=trip.asked.identification + (1 << 32))
+    assert trip.engine.statistics["denied_128"] == 1
+
+
 def test_a_reply_counts_once(trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     event = trip.reply()
@@ -293,6 +302,7 @@ def test_what_the_operator_deregistered_stays_so_until_asked_for(trip):
     trip.answer()
     trip.down("wlan0")
     trip.up("wlan0")
+    assert trip.state("wlan0") == "down"
     trip.wait(400)
     assert 1 not in trip.bids
     trip.hear(RegisterRequested("wlan0"))
