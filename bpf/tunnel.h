@@ -31,7 +31,8 @@ struct outer_gre {
  *
  * A packet of many segments keeps their size: they were found to fit before. One that has just left
  * another tunnel still counts as encapsulated, its inner headers where they were, and the kernel
- * refuses to mark it twice.
+ * refuses to mark it twice. Segments at once keep the first mark, so they pass from one mobile node
+ * to another only where both use the same encapsulation.
  */
 static __always_inline long make_room(struct __sk_buff *skb, __u32 octets, __u64 marks)
 {
@@ -90,51 +91,49 @@ static __always_inline __u32 encapsulate(struct __sk_buff *skb, __u32 mac_length
 	return length;
 }
 
-/* Find the interface and the next hop toward the far end of a path. Returns 0 or a reason. */
+/* Find the interface toward the far end of a path. Returns 0 or the reason to refuse. */
 static __always_inline int route_to(struct __sk_buff *skb, const struct path *path, __u32 length,
-				    struct bpf_fib_lookup *route)
+				    __u32 *ifindex)
 {
-	long result;
+	struct bpf_fib_lookup route = {
+		.family = FAMILY_IPV4,
+		.l4_protocol = path->protocol,
+		.tot_len = skb->gso_size ? 0 : length,
+		.ifindex = skb->ifindex,
+		.ipv4_src = path->local,
+		.ipv4_dst = path->remote,
+	};
+	long result = bpf_fib_lookup(skb, &route, sizeof(route), 0);
 
-	route->family = FAMILY_IPV4;
-	route->l4_protocol = path->protocol;
-	route->ipv4_src = path->local;
-	route->ipv4_dst = path->remote;
-	route->ifindex = skb->ifindex;
-	route->tot_len = skb->gso_size ? 0 : length;
-	result = bpf_fib_lookup(skb, route, sizeof(*route), 0);
 	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return COUNTER_DROP_TOO_BIG;
 	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return COUNTER_DROP_NO_ROUTE;
+	*ifindex = route.ifindex;
 	return 0;
 }
 
-/* Send an outer packet of `length` octets behind an Ethernet header toward the far end. */
+/*
+ * Send an outer packet of `length` octets behind an Ethernet header toward the far end.
+ *
+ * The next hop is not handed on: without one bpf_redirect_neigh routes the packet anew, and only
+ * then does a packet that the stack had routed to the device survive the wait for its neighbour.
+ */
 static __always_inline int send_through(struct __sk_buff *skb, const struct path *path,
 					__u32 length, const struct settings *own)
 {
-	struct bpf_fib_lookup route = {};
-	struct bpf_redir_neigh next_hop = { .nh_family = FAMILY_IPV4 };
 	__u32 ifindex = path->ifindex;
-	int refused;
+	int refused = ifindex ? 0 : route_to(skb, path, length, &ifindex);
 
-	if (!ifindex) {
-		refused = route_to(skb, path, length, &route);
-		if (refused)
-			return refuse(refused);
-		ifindex = route.ifindex;
-		next_hop.ipv4_nh = route.ipv4_dst;
-	}
+	if (refused)
+		return refuse(refused);
 	/* A care-of address that is itself reached through a tunnel. */
 	if (ifindex == own->device_ifindex)
 		return refuse(COUNTER_DROP_LOOP);
 	/* Many a driver loses such a packet without a word. */
 	if (bpf_check_mtu(skb, ifindex, &length, 0, 0))
 		return refuse(COUNTER_DROP_TOO_BIG);
-	if (path->ifindex)
-		return bpf_redirect_neigh(ifindex, NULL, 0, 0);
-	return bpf_redirect_neigh(ifindex, &next_hop, sizeof(next_hop), 0);
+	return bpf_redirect_neigh(ifindex, NULL, 0, 0);
 }
 
 /* Whether a path of this node ends at the outer source and destination. Returns it or NULL. */

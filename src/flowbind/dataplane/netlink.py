@@ -76,6 +76,8 @@ class Device:
     def _configure(self, netlink: Any, wanted: Wanted) -> None:  # noqa: ANN401
         # Packets of a tunnel arrive here whatever route would lead back to their sender.
         _write_sysctl(f"net/ipv4/conf/{self.name}/rp_filter", "0")
+        # Between two mobile nodes packets come and go here, and there is no shorter way.
+        _write_sysctl(f"net/ipv4/conf/{self.name}/send_redirects", "0")
         _write_sysctl(f"net/ipv6/conf/{self.name}/disable_ipv6", "1")
         netlink.link("set", index=self.ifindex, mtu=wanted.mtu, state="up")
         self._set_address(netlink, wanted.home_address)

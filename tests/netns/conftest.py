@@ -1,0 +1,53 @@
+"""The hosts, made once, and data planes at both ends of their tunnels."""
+
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from flowbind.dataplane.base import DataPlaneError
+from flowbind.dataplane.ebpf.plane import cleanup_ebpf
+from tests.dataplane.kernel import bpf_directory
+from tests.netns.hosts import End, hosts, inside, node_at, settings_of
+
+
+@pytest.fixture(scope="session")
+def world():
+    with ExitStack() as stack:
+        stack.enter_context(hosts())
+        yield stack.enter_context(bpf_directory())
+
+
+@pytest.fixture
+def pins(world):
+    yield world
+    # What a failed test has left open is closed with its process; its traces go now.
+    for host in ("ha", "mn", "mn2"):
+        with inside(host), suppress(DataPlaneError):
+            cleanup_ebpf(settings_of(host, world))
+
+
+@pytest.fixture
+def end(pins):
+    """Open a data plane at a host; it is cleaned up after the test."""
+    opened: list[End] = []
+
+    def make(host, **changes):
+        opened.append(End(host, pins, **changes))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.cleanup()
+
+
+@pytest.fixture
+def tunnels(end):
+    """Open both ends of two tunnels, with an encapsulation; more goes to the home agent."""
+
+    def make(*arguments, **changes):
+        ends = end("ha", **changes), end("mn")
+        for each in ends:
+            each.program(node_at(each.host, *arguments))
+        return ends
+
+    return make
