@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from flowbind.effects import Effect
 from flowbind.model.binding import NodeRecord
-from flowbind.model.config import PolicyRule
+from flowbind.model.flow import PolicyRule
 
 
 class Received(Struct, frozen=True, tag=True):

@@ -36,9 +36,9 @@ from flowbind.model.config import (
     InterfaceConfig,
     MobileNodeConfig,
     MobileNodeEntry,
-    PolicyRule,
 )
 from flowbind.model.encoding import to_json
+from flowbind.model.flow import PolicyRule
 from flowbind.model.match import compile_match
 from flowbind.store.memory import MemoryStore
 from flowbind.wire.iana import FlowAction

@@ -16,9 +16,9 @@ from flowbind.model.config import (
     InterfaceConfig,
     MobileNodeConfig,
     MobileNodeEntry,
-    PolicyRule,
     StaticFlow,
 )
+from flowbind.model.flow import PolicyRule
 from flowbind.model.match import compile_match
 from flowbind.wire.iana import AccessTechnology, FlowAction
 

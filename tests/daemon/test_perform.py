@@ -114,6 +114,15 @@ def test_what_cannot_be_forwarded_is_neither_saved_nor_answered(journal, perform
     assert journal.done == [("program", home(6)), ("commit", 1), ("send", b"reply 6")]
 
 
+def test_all_that_was_not_forwarded_is_named(journal, perform):
+    """A timer speaks of several nodes in one list."""
+    journal.unforwardable.add(home(6))
+    effects = [*granted(5), *granted(6), *granted(7)]
+    (failure,) = perform([effects])
+    assert failure.effect is effects[4]
+    assert list(failure.unperformed) == [*effects[1:4], *effects[5:]]
+
+
 def test_a_failed_commit_answers_nobody_and_comes_back_last_first(journal, perform):
     journal.disk_full = True
     failures = perform([granted(5), granted(6), [Log("info", "news")]])

@@ -36,8 +36,8 @@ from flowbind.model.config import (
     InterfaceConfig,
     MobileNodeConfig,
     MobileNodeEntry,
-    PolicyRule,
 )
+from flowbind.model.flow import PolicyRule
 from flowbind.model.tunnel import NodeForwarding, Path
 from flowbind.wire.iana import FlowAction, RequestFlag
 from flowbind.wire.message import decode

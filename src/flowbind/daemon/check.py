@@ -14,8 +14,9 @@ from msgspec import Struct
 from flowbind.auth.association import SecurityAssociation
 from flowbind.daemon.config import ConfigError, HomeAgentSettings, Settings, read_settings
 from flowbind.daemon.config_values import access_name
-from flowbind.model.config import InterfaceConfig, MobileNodeEntry, PolicyRule, StaticFlow
+from flowbind.model.config import InterfaceConfig, MobileNodeEntry, StaticFlow
 from flowbind.model.encoding import to_json
+from flowbind.model.flow import PolicyRule
 from flowbind.model.match import describe_selector, why_nothing_matches
 from flowbind.wire.traffic_selector import TrafficSelector
 

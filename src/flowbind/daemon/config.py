@@ -22,8 +22,8 @@ from flowbind.model.config import (
     InterfaceConfig,
     MobileNodeConfig,
     MobileNodeEntry,
-    PolicyRule,
 )
+from flowbind.model.flow import PolicyRule
 from flowbind.model.tunnel import MAX_PATHS, PLAIN_BID
 
 DEFAULT_DEVICE: Final = "mip0"

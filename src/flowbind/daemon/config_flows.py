@@ -5,7 +5,8 @@ from typing import Final
 
 from flowbind.daemon import config_values as values
 from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read_table
-from flowbind.model.config import PolicyRule, StaticFlow
+from flowbind.model.config import StaticFlow
+from flowbind.model.flow import PolicyRule
 from flowbind.model.match import describe_selector, why_nothing_matches
 from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.flow_binding import FlowBinding

@@ -66,15 +66,19 @@ class Performer:
 
     def _forward(self, effects: Effects, broken: set[IPv4Address]) -> EffectFailed | None:
         if broken and not broken.isdisjoint(_nodes(effects)):
-            return _failed(effects, effects[0], "the request before it failed")
+            return EffectFailed(effects[0], tuple(effects[1:]), "the request before it failed")
+        done: list[Effect] = []
         for effect in effects:
             try:
                 if isinstance(effect, ProgramForwarding):
                     self._plane.program(effect.node)
                 elif isinstance(effect, RemoveForwarding):
                     self._plane.remove(effect.home_address)
+                else:
+                    continue
             except DataPlaneError as error:
-                return _failed(effects, effect, str(error))
+                return _failed(effects, effect, done, str(error))
+            done.append(effect)
         return None
 
     def _commit(self, lists: dict[int, Effects]) -> dict[int, EffectFailed]:
@@ -85,7 +89,8 @@ class Performer:
             self._store.commit([each for changes in changing.values() for each in changes])
         except StoreError as error:
             return {
-                at: _failed(lists[at], changes[0], str(error)) for at, changes in changing.items()
+                at: _failed(lists[at], changes[0], _forwarding(lists[at]), str(error))
+                for at, changes in changing.items()
             }
         return {}
 
@@ -99,11 +104,14 @@ class Performer:
                 _log.log(getattr(logging, effect.level.upper()), effect.text)
 
 
-def _failed(effects: Effects, effect: Effect, reason: str) -> EffectFailed:
-    """Name what was not done. Forwarding comes first, so the rest is all that is not forwarding."""
-    forwarding = (ProgramForwarding, RemoveForwarding)
-    rest = (each for each in effects if each is not effect and not isinstance(each, forwarding))
-    return EffectFailed(effect, tuple(rest), reason)
+def _failed(effects: Effects, effect: Effect, done: Sequence[Effect], reason: str) -> EffectFailed:
+    """Name an effect that failed and all others of its list that were not carried out."""
+    carried_out = {id(each) for each in (effect, *done)}
+    return EffectFailed(effect, tuple(e for e in effects if id(e) not in carried_out), reason)
+
+
+def _forwarding(effects: Effects) -> Effects:
+    return [each for each in effects if isinstance(each, ProgramForwarding | RemoveForwarding)]
 
 
 def _changes(effects: Effects) -> list[SaveNode | DeleteNode]:

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 from msgspec import Struct
 
-from flowbind.model.flow import FlowRule
+from flowbind.model.flow import FlowRule, RunningPolicy
 
 
 class Encapsulation(StrEnum):
@@ -38,10 +38,12 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True):
     """All that is kept of one mobile node: what the store writes and a restart reads.
 
     `identification` is the highest one accepted, in NTP format. `bindings` are ordered by their
-    registration, `rules` by their precedence.
+    registration, `rules` by their precedence. `policy` is a mobile node's own, if it is not the
+    configured one.
     """
 
     home_address: IPv4Address
     identification: int
     bindings: tuple[Binding, ...] = ()
     rules: tuple[FlowRule, ...] = ()
+    policy: RunningPolicy | None = None

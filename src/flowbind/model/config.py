@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from flowbind.auth.association import SecurityAssociation
 from flowbind.model.binding import Encapsulation
+from flowbind.model.flow import PolicyRule
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.traffic_selector import TrafficSelector
 
@@ -51,15 +52,6 @@ class InterfaceConfig(Struct, frozen=True):
     access_technology: int
     weight: int = 1
     encapsulation: Encapsulation = Encapsulation.IP_IN_IP
-
-
-class PolicyRule(Struct, frozen=True):
-    """A [[flow]] of the mobile node: several selectors where one expression needs several."""
-
-    name: str
-    selectors: tuple[TrafficSelector, ...]
-    action: FlowAction
-    bids: tuple[int, ...] = ()
 
 
 class MobileNodeConfig(Struct, frozen=True):

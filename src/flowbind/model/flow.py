@@ -18,3 +18,22 @@ class FlowRule(Struct, frozen=True, omit_defaults=True):
     selector: TrafficSelector
     owner: int | None = None
     name: str = ""
+
+
+class PolicyRule(Struct, frozen=True, omit_defaults=True):
+    """A [[flow]] of the mobile node: several selectors where one expression needs several."""
+
+    name: str
+    selectors: tuple[TrafficSelector, ...]
+    action: FlowAction
+    bids: tuple[int, ...] = ()
+
+
+class RunningPolicy(Struct, frozen=True, omit_defaults=True):
+    """A policy that the operator set at run time, and the configured one that it stands in for.
+
+    It outlives a restart of the daemon, but not a change of the configured policy.
+    """
+
+    configured: tuple[PolicyRule, ...]
+    running: tuple[PolicyRule, ...]

@@ -13,7 +13,8 @@ from flowbind.engine.mobile_node import MobileNode
 from flowbind.engine.mobile_node.state import Interface
 from flowbind.events import Event, InterfaceDown, InterfaceUp, ProbeAnswered, Received, TimerExpired
 from flowbind.model.binding import NodeRecord
-from flowbind.model.config import InterfaceConfig, MobileNodeConfig, PolicyRule
+from flowbind.model.config import InterfaceConfig, MobileNodeConfig
+from flowbind.model.flow import PolicyRule
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import ExtensionType, FlowAction, MultipathFlag
 from flowbind.wire.message import all_of, decode, first

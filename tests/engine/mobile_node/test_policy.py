@@ -55,13 +55,13 @@ def test_a_node_that_is_not_to_exchange_policy_sends_none(make_trip):
     assert trip.policy == []
     trip.answer()
     trip.hear(PolicyReplaced((trip.rule(81, 1),)))
-    assert trip.kinds == ["ProgramForwarding", "Log"]
+    assert trip.kinds == ["ProgramForwarding", "SaveNode", "Log"]
 
 
 def test_a_replaced_policy_is_sent_and_followed_at_once(trip):
     trip.up("wlan0", "wwan0")
     trip.hear(PolicyReplaced((trip.rule(90, 2),)))
-    assert trip.kinds == ["ProgramForwarding", "SendDatagram", "Log"]
+    assert trip.kinds == ["ProgramForwarding", "SaveNode", "SendDatagram", "Log"]
     program = trip.last[0]
     assert isinstance(program, ProgramForwarding)
     assert [rule.name for rule in program.node.rules] == ["port 90"]

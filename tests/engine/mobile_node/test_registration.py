@@ -19,7 +19,7 @@ from flowbind.wire.multipath import Multipath
 @pytest.mark.rfc("7629", "5.1")
 def test_an_interface_that_comes_up_is_registered_through_itself(trip):
     trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
-    assert trip.kinds == ["DeleteNode", "SendDatagram", "Log"]
+    assert trip.kinds == ["ProgramForwarding", "DeleteNode", "SendDatagram", "Log"]
     assert trip.sent is not None
     assert (trip.sent.interface, trip.sent.source) == ("wwan0", trip.address_of("wwan0"))
     assert (trip.sent.destination, trip.sent.destination_port) == (trip.agent, 434)
@@ -29,6 +29,23 @@ def test_an_interface_that_comes_up_is_registered_through_itself(trip):
     assert (asked.care_of_address, asked.lifetime_s) == (trip.address_of("wwan0"), 600)
     assert asked.identification == to_ntp(trip.now)
     assert trip.multipath == Multipath(8, 2, 2, MultipathFlag(0))
+
+
+def test_packets_that_overtake_the_reply_are_accepted_and_none_is_sent_yet(trip):
+    trip.up("wlan0")
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
+    assert trip.paths == [(1, True), (2, False)]
+    assert trip.kinds.index("ProgramForwarding") < trip.kinds.index("SendDatagram")
+    trip.answer()
+    assert trip.paths == [(1, True), (2, True)]
+
+
+def test_a_path_that_never_was_registered_leaves_no_tunnel(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(130)
+    trip.hear(DeregisterRequested("wlan0"))
+    trip.wait(2)
+    assert [each.tunnel for each in trip.engine.paths] == [None, None, None]
 
 
 @pytest.mark.rfc("7629", "4.1")

@@ -5,8 +5,9 @@ from msgspec import structs
 
 from flowbind.effects import DeleteNode, ProgramForwarding, SaveNode
 from flowbind.engine.mobile_node import MobileNode
-from flowbind.events import EffectFailed, InterfaceUp, Restored
+from flowbind.events import EffectFailed, InterfaceUp, PolicyReplaced, Restored
 from flowbind.model.binding import NodeRecord
+from flowbind.model.flow import RunningPolicy
 
 
 def restart(trip, record=None):
@@ -89,6 +90,45 @@ def test_a_policy_that_shrank_in_the_meantime_replaces_the_former(make_trip):
     restart(trip)
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     assert trip.multipath.flags == trip.overwrite
+
+
+def test_a_policy_set_at_run_time_stays_in_force(make_trip):
+    trip = make_trip(make_trip.rule(80, 1))
+    trip.up("wlan0")
+    running = (make_trip.rule(443, 1), make_trip.rule(9999))
+    trip.hear(PolicyReplaced(running))
+    trip.answer()
+    assert trip.record.policy == RunningPolicy(trip.config.policy, running)
+    restart(trip)
+    assert trip.engine.policy == running
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    assert [port for port, *_bids in trip.policy] == [443, 9999]
+
+
+def test_a_policy_set_at_run_time_is_kept_without_any_binding(make_trip):
+    trip = make_trip(make_trip.rule(80, 1))
+    trip.hear(PolicyReplaced(()))
+    (saved,) = [each for each in trip.last if isinstance(each, SaveNode)]
+    restart(trip, saved.record)
+    assert trip.engine.policy == ()
+
+
+def test_a_new_configured_policy_replaces_one_set_at_run_time(make_trip):
+    trip = make_trip(make_trip.rule(80, 1))
+    trip.hear(PolicyReplaced((make_trip.rule(443, 1),)))
+    trip.config = structs.replace(trip.config, policy=(make_trip.rule(22, 1),))
+    restart(trip)
+    assert trip.engine.policy == trip.config.policy
+    assert "replaces one set at run time" in trip.logged[0]
+    assert trip.record.policy is None
+
+
+def test_going_back_to_the_configured_policy_leaves_nothing_to_remember(make_trip):
+    trip = make_trip(make_trip.rule(80, 1))
+    trip.hear(PolicyReplaced(()))
+    trip.hear(PolicyReplaced(trip.config.policy))
+    assert trip.last[0] == DeleteNode(trip.home, trip.last[0].previous)
+    assert trip.record.policy is None
 
 
 # ---- failure

@@ -15,11 +15,10 @@ from flowbind.engine.mobile_node.registration import (
     Registration,
     backoff_s,
 )
-from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State
+from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State, path_of
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.model.binding import Binding
-from flowbind.model.tunnel import PLAIN_BID, Path
 from flowbind.wire.iana import INFINITE_LIFETIME_S, ReplyCode
 from flowbind.wire.registration import RegistrationReply
 
@@ -105,20 +104,9 @@ class Answers:
         interface = sent.via
         was_up = interface.state is State.UP
         config = interface.config
-        binding = Binding(
-            bid=None if sent.plain else config.bid,
-            care_of_address=sent.care_of_address,
-            encapsulation=config.encapsulation,
-            reverse_tunnel=True,
-            lifetime_s=lifetime_s,
-            expires_at=sent.at + lifetime_s,
-            identification=sent.identification,
-            access_technology=config.access_technology,
-            label=config.label,
-            interface=interface.name,
-        )
+        binding = sent.binding(lifetime_s)
         _renew(interface, binding, sent, lifetime_s)
-        interface.tunnel = tunnel_of(self._registration, interface, binding)
+        interface.tunnel = path_of(config, self._registration.config.home_agent, binding)
         interface.drain_until = None
         interface.state = State.UP
         if not was_up or interface.keepalive.due_at is None:
@@ -224,19 +212,6 @@ class Answers:
             if interface is not sent.via and interface.binding and interface.address:
                 self._registration.unbind(interface, now, confirmed=False)
         return [Log("warning", "the home agent knows our bindings no more, registering anew")]
-
-
-def tunnel_of(registration: Registration, interface: Interface, binding: Binding) -> Path:
-    """Return the path that a binding of an interface stands for."""
-    return Path(
-        bid=PLAIN_BID if binding.bid is None else binding.bid,
-        local=binding.care_of_address,
-        remote=registration.config.home_agent,
-        encapsulation=binding.encapsulation,
-        interface=interface.name,
-        label=binding.label,
-        weight=interface.config.weight,
-    )
 
 
 def _renew(interface: Interface, binding: Binding, sent: Sent, lifetime_s: int) -> None:

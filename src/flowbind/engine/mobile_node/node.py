@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from flowbind.effects import DeleteNode, Effect, Log, SendProbe
-from flowbind.engine.mobile_node.answers import Answers, tunnel_of
+from flowbind.engine.mobile_node.answers import Answers
 from flowbind.engine.mobile_node.keepalive import Keepalive
 from flowbind.engine.mobile_node.policy import local_rules
 from flowbind.engine.mobile_node.projection import Projection
 from flowbind.engine.mobile_node.registration import Registration
-from flowbind.engine.mobile_node.state import Aim, Interface, State
+from flowbind.engine.mobile_node.state import Aim, Interface, State, path_of
 from flowbind.events import (
     DeregisterRequested,
     EffectFailed,
@@ -30,7 +30,7 @@ from flowbind.events import (
 )
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import MobileNodeConfig
-from flowbind.model.flow import FlowRule
+from flowbind.model.flow import FlowRule, RunningPolicy
 from flowbind.model.tunnel import NodeForwarding
 
 RESTORED_GRACE_S: Final = 5.0
@@ -108,7 +108,14 @@ class MobileNode:
             self._registration.identification or 0,
             bindings,
             self._registration.exchange.rules() if bindings else (),
+            self._running_policy,
         )
+
+    @property
+    def _running_policy(self) -> RunningPolicy | None:
+        if self.policy == self.config.policy:
+            return None
+        return RunningPolicy(self.config.policy, self.policy)
 
     @property
     def _forwarding(self) -> NodeForwarding | None:
@@ -284,7 +291,7 @@ class MobileNode:
         if interface is None:
             return []
         unanswered = self._registration.forget(interface, now)
-        self._withdraw(interface)
+        self._withdraw(interface, now)
         # Our own packets move first, so that none is under way when the home agent lets go.
         interface.transmit(allowed=False)
         if self._registration.want_deregistered(interface, now, unanswered):
@@ -294,12 +301,14 @@ class MobileNode:
     def _deregister_all(self, now: float) -> list[Effect]:
         known = self._registration.want_all_deregistered(now)
         for interface in self.interfaces.values():
-            self._withdraw(interface)
+            self._withdraw(interface, now)
         return [Log("info", "deregistering every path")] if known else []
 
     @staticmethod
-    def _withdraw(interface: Interface) -> None:
+    def _withdraw(interface: Interface, now: float) -> None:
         interface.wanted = False
+        if interface.binding is None:
+            interface.drain(now)
         interface.renew_at = None
         interface.keepalive.stop()
         leaving = interface.binding is not None and interface.address is not None
@@ -315,14 +324,24 @@ class MobileNode:
                 effects.append(DeleteNode(record.home_address, record))
                 continue
             self._registration.restore(record)
+            effects += self._restore_policy(record.policy)
             for binding in record.bindings:
                 interface = self.interfaces.get(binding.interface or "")
                 known = interface and binding.bid in {None, interface.config.bid}
                 if interface and known and binding.expires_at > now:
                     interface.binding = binding
-                    interface.tunnel = tunnel_of(self._registration, interface, binding)
+                    interface.tunnel = path_of(interface.config, self.config.home_agent, binding)
                     self._grace_until = now + RESTORED_GRACE_S
         return effects
+
+    def _restore_policy(self, policy: RunningPolicy | None) -> list[Effect]:
+        """Go on with a policy set at run time, unless the configured one has changed since."""
+        if policy is None:
+            return []
+        if policy.configured != self.config.policy:
+            return [Log("warning", "the configured flow policy replaces one set at run time")]
+        self.policy = policy.running
+        return [Log("info", "the flow policy set at run time stays in force")]
 
     def _on_effect_failed(self, event: EffectFailed, now: float) -> list[Effect]:
         """What was not sent is as good as lost; the rest is asked for again."""

@@ -9,8 +9,7 @@ BID to register becomes the carrier and replaces them.
 
 from dataclasses import dataclass
 
-from flowbind.model.config import PolicyRule
-from flowbind.model.flow import FlowRule
+from flowbind.model.flow import FlowRule, PolicyRule
 from flowbind.wire.flow_binding import DROP_BID, FlowBinding
 from flowbind.wire.iana import FlowAction
 

@@ -68,10 +68,15 @@ class Projection:
         elif self._saved is not None and _same(self._saved, record):
             return []
         before, self._saved = self._saved, record
-        return [
-            SaveNode(record, before) if record.bindings else DeleteNode(record.home_address, before)
-        ]
+        if record.bindings or record.policy:
+            return [SaveNode(record, before)]
+        return [DeleteNode(record.home_address, before)]
 
 
 def _same(before: NodeRecord, after: NodeRecord) -> bool:
-    return before.bindings == after.bindings and before.rules == after.rules
+    """Tell whether two records differ in nothing but the Identification."""
+    return (before.bindings, before.rules, before.policy) == (
+        after.bindings,
+        after.rules,
+        after.policy,
+    )

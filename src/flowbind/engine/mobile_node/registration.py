@@ -9,13 +9,15 @@ from collections import Counter
 from ipaddress import IPv4Address
 from typing import Final
 
+from msgspec import structs
+
 from flowbind.auth.replay import next_identification
 from flowbind.effects import SendDatagram
 from flowbind.engine.mobile_node.fallback import Fallback
 from flowbind.engine.mobile_node.intents import Intents
 from flowbind.engine.mobile_node.messages import flags_of, multipath_of, request
 from flowbind.engine.mobile_node.policy import Exchange, Policy, flow_bindings
-from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State
+from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State, path_of
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import MobileNodeConfig
 from flowbind.wire.extension import Extension
@@ -232,6 +234,8 @@ class Registration:
             overwrites=overwrites,
         )
         self.exchange.sent(subject.config.bid, carried)
+        if intent.aim is Aim.REGISTER:
+            self._expect_arrivals(intent.sent)
         self._wait(intent, via, now)
         self.statistics["sent"] += 1
         return request(
@@ -252,6 +256,18 @@ class Registration:
         while identification & LOW_HALF in under_way:
             identification = next_identification(identification, now, self.clock_offset_s)
         return identification
+
+    def _expect_arrivals(self, sent: Sent) -> None:
+        """Accept packets on a path that is being registered.
+
+        The home agent forwards as soon as it accepts, so its first packets may overtake its reply.
+        """
+        interface = sent.via
+        interface.drain_until = None
+        path = path_of(interface.config, self.config.home_agent, sent.binding(sent.lifetime_s))
+        known = interface.tunnel
+        if known is None or (known.bid, known.local) != (path.bid, path.local):
+            interface.tunnel = structs.replace(path, transmit=False)
 
     def _wait(self, intent: Intent, via: Interface, now: float) -> None:
         """RFC 5944 3.6.3: a timeout is over twice the round-trip time, and doubles with each try.

@@ -9,8 +9,9 @@ from msgspec import structs
 
 from flowbind.engine.mobile_node.keepalive import Keepalive
 from flowbind.model.binding import Binding
-from flowbind.model.config import InterfaceConfig, PolicyRule
-from flowbind.model.tunnel import Path
+from flowbind.model.config import InterfaceConfig
+from flowbind.model.flow import PolicyRule
+from flowbind.model.tunnel import PLAIN_BID, Path
 from flowbind.wire.flow_binding import FlowBinding
 
 DRAIN_S: Final = 1.0
@@ -97,6 +98,10 @@ class Interface:
         self.keepalive.stop()
         if self.state in {State.UP, State.DEREGISTERING}:
             self.state = State.DOWN
+        self.drain(now)
+
+    def drain(self, now: float) -> None:
+        """Send nothing more into the tunnel, and accept for a while what is on its way."""
         if self.tunnel:
             self.transmit(allowed=False)
             self.drain_until = now + DRAIN_S
@@ -121,6 +126,25 @@ class Sent:
     policy: tuple[PolicyRule, ...]
     overwrites: bool
 
+    def binding(self, lifetime_s: int) -> Binding:
+        """Return the binding that this request makes if it is granted for so long.
+
+        The lifetime counts from the moment that the request was sent (RFC 5944 3.6.2.2).
+        """
+        config = self.via.config
+        return Binding(
+            bid=None if self.plain else config.bid,
+            care_of_address=self.care_of_address,
+            encapsulation=config.encapsulation,
+            reverse_tunnel=True,
+            lifetime_s=lifetime_s,
+            expires_at=self.at + lifetime_s,
+            identification=self.identification,
+            access_technology=config.access_technology,
+            label=config.label,
+            interface=config.name,
+        )
+
 
 @dataclass(slots=True)
 class Intent:
@@ -141,3 +165,16 @@ class Intent:
     sent: Sent | None = None
     resynchronised: bool = False
     bids_denied: bool = False
+
+
+def path_of(config: InterfaceConfig, home_agent: IPv4Address, binding: Binding) -> Path:
+    """Return the path that a binding of an interface stands for."""
+    return Path(
+        bid=PLAIN_BID if binding.bid is None else binding.bid,
+        local=binding.care_of_address,
+        remote=home_agent,
+        encapsulation=binding.encapsulation,
+        interface=config.name,
+        label=binding.label,
+        weight=config.weight,
+    )
