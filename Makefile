@@ -36,7 +36,7 @@ bpf: ## the BPF objects
 	@$(MAKE) -C bpf CLANG="$(CLANG)"
 
 bench: ready ## what the tunnels and the daemons cost (root); BENCH="--json FILE" keeps the figures
-	@$(ROOT) $(BIN)/python bench/run.py $(BENCH)
+	@$(ROOT) $(BIN)/python -m bench.run $(BENCH)
 
 clean: ## remove what was built; the lab first, if it is up
 	@if [ -x $(BIN)/flowbind ] && compgen -G '/run/netns/fb-*' >/dev/null; then \

@@ -8,6 +8,7 @@
 The address 198.51.100.7 is reached by plain routing, 10.9.0.5 through a tunnel over the same links.
 """
 
+import fcntl
 import os
 import subprocess
 import tempfile
@@ -22,6 +23,7 @@ HOME_ADDRESS = "10.9.0.5"
 HOME_NETWORK = "10.9.0.0/24"
 
 _PREFIX = "fbb-"
+_LOCK = Path("/run/fbb.lock")
 _NODES = ("cn", "ha", "mn")
 _COMMANDS = """\
 link add ha0 netns fbb-cn type veth peer name cn0 netns fbb-ha
@@ -62,16 +64,25 @@ def hosts() -> Iterator[Path]:
     """Make the three hosts; yields a directory on a BPF file system below /run for pins."""
     if os.geteuid() != 0:
         raise SystemExit("bench: needs root: network namespaces and BPF")
-    remove()
-    pins = Path(tempfile.mkdtemp(prefix="fbb-", dir="/run"))
-    run(["mount", "-t", "bpf", "bpf", str(pins)])
-    try:
-        _make()
-        yield pins
-    finally:
+    with _alone():
         remove()
-        run(["umount", str(pins)])
-        pins.rmdir()
+        pins = Path(tempfile.mkdtemp(prefix="fbb-", dir="/run"))
+        run(["mount", "-t", "bpf", "bpf", str(pins)])
+        try:
+            _make()
+            yield pins
+        finally:
+            remove()
+            run(["umount", str(pins)])
+            pins.rmdir()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other run uses the names of these hosts."""
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _make() -> None:
@@ -83,7 +94,7 @@ def _make() -> None:
 
 
 def remove() -> None:
-    """Take away what an earlier run left."""
+    """Take away what an earlier run left, or this one made."""
     for node in _NODES:
         if Path("/run/netns", _PREFIX + node).exists():
             run(["ip", "netns", "del", _PREFIX + node])
