@@ -383,6 +383,17 @@ def test_a_node_that_returns_meets_no_flow_of_its_earlier_life(home_agent):
     plane.cleanup()
 
 
+def test_a_policy_in_force_is_not_written_over(home_agent):
+    plane = open_ebpf(home_agent)
+    policies = plane._maps["policies_map"]
+    plane.program(node([path(1)], [drop()]))
+    ((key, in_force),) = policies.items()
+    plane.program(node([path(1)], [forward(1)]))
+    assert policies.lookup(key) == in_force
+    assert len(list(policies.items())) == 2
+    plane.cleanup()
+
+
 def _generation(plane: EbpfDataPlane) -> int:
     held = plane._node(HOME)
     assert held is not None
