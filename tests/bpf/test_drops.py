@@ -98,6 +98,7 @@ CASES = [
     Case("drop_malformed", AGENT_LINK, PLAIN, to_agent(up(ihl=4))),
     Case("drop_malformed", AGENT_LINK, PLAIN, to_agent(up(len=9999))),
     Case("drop_malformed", AGENT_LINK, PLAIN, to_agent(up(len=19))),
+    Case("drop_malformed", AGENT_LINK, PLAIN, to_agent(up(), len=40)),
     Case("drop_malformed", AGENT_LINK, PLAIN, with_raw(4, bytes(up())[:19])),
     Case("drop_malformed", AGENT_LINK, PLAIN, with_raw(4, b"")),
     Case("drop_malformed", AGENT_LINK, OVER_GRE, with_raw(47, b"\x00\x00\x08")),
