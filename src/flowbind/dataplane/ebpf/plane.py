@@ -125,7 +125,7 @@ class EbpfDataPlane:
         device_fd = self._object.program_fd(self._programs.device)
         self._filters.attach(settings.device, libbpf.EGRESS, device_fd)
         for name, fd in programs.items():
-            self._filters.attach(name, libbpf.INGRESS, fd)
+            self._attach_link(name, fd)
         for name in set(netlink.usable_interfaces(settings.device)) - links:
             self._filters.detach(name, libbpf.INGRESS)
         device.configure(
@@ -154,6 +154,11 @@ class EbpfDataPlane:
         )
         self._maps["settings_map"].update(bytes(4), bytes(value))
 
+    def _attach_link(self, interface: str, fd: int) -> None:
+        if self._settings.role is Role.MOBILE_NODE:
+            netlink.loosen_reverse_path_filter(interface)
+        self._filters.attach(interface, libbpf.INGRESS, fd)
+
     def _link_program(self, interface: str) -> int:
         ethernet = netlink.has_ethernet_header(interface)
         program = self._programs.link if ethernet else self._programs.raw_link
@@ -169,11 +174,10 @@ class EbpfDataPlane:
         """
         check(node)
         node = normalised(node)
-        present = netlink.names()
-        node = structs.replace(node, paths=tuple(_usable(path, present) for path in node.paths))
+        node = structs.replace(node, paths=tuple(_usable(path) for path in node.paths))
         # Each time: whoever manages the interface may have taken the program away with the qdisc.
         for name in {path.interface for path in node.paths if path.interface}:
-            self._filters.attach(name, libbpf.INGRESS, self._link_program(name))
+            self._attach_link(name, self._link_program(name))
         before = self._node(node.home_address)
         # The flow cache may remember a node of this address that was removed: start anywhere.
         generation = before.generation + 1 if before else int.from_bytes(os.urandom(4), "big")
@@ -290,8 +294,10 @@ def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
         libbpf.remove_clsact(library, name)
 
 
-def _usable(path: TunnelPath, present: set[str]) -> TunnelPath:
-    if path.interface is None or path.interface in present:
+def _usable(path: TunnelPath) -> TunnelPath:
+    # A home agent's paths name no interface: it asks the kernel for no list of them, and programs
+    # thousands of nodes a second.
+    if path.interface is None or path.interface in netlink.names():
         return path
     return structs.replace(path, interface=None, transmit=False)
 
