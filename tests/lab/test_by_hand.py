@@ -178,6 +178,22 @@ def test_kill_9_loses_no_packet_and_a_restart_adopts(lab, role):
     assert "taken over: 1 nodes as they were" in errors_of(role)
 
 
+def test_a_strict_reverse_path_filter_is_loosened_where_it_would_deafen_the_node(lab):
+    everywhere = "net.ipv4.conf.all.rp_filter"
+    topology.run_in("mobile-node", ["sysctl", "-q", "-w", f"{everywhere}=1"])
+    os.kill(daemon(MOBILE_NODE).pid, signal.SIGKILL)
+    lab.append(agents.Agent(MOBILE_NODE))
+    lab[-1].start()
+    wait_until(
+        "the restarted node has heard the replies to its registrations",
+        lambda: ask("status", MOBILE_NODE)["counters"].get("accepted", 0) >= 3,
+        10.0,
+    )
+    wlan = topology.run_in("mobile-node", ["sysctl", "-n", "net.ipv4.conf.wlan0.rp_filter"])
+    assert wlan.strip() == "2"
+    topology.run_in("mobile-node", ["sysctl", "-q", "-w", f"{everywhere}=0"])
+
+
 def start(role, toml, tmp_path):
     """Try to start a daemon with this configuration."""
     file = tmp_path / "try.toml"

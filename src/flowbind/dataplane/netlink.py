@@ -1,6 +1,7 @@
 """The device, its addresses, routes and rules, through rtnetlink. All of it can be done twice."""
 
 import fcntl
+import logging
 import os
 import socket
 import struct
@@ -40,6 +41,11 @@ _ETHERNET_TYPES: Final = frozenset({1, 772})
 _RAW_TYPES: Final = frozenset({512, 519, 768, 776, 778, 65534})
 """PPP, raw IP (modems), tunnels of the kernel, GRE, and devices without any header such as TUN."""
 
+_STRICT: Final = "1"
+_LOOSE: Final = "2"
+
+_log = logging.getLogger("flowbind")
+
 T = TypeVar("T")
 
 
@@ -75,7 +81,7 @@ class Device:
 
     def _configure(self, netlink: Any, wanted: Wanted) -> None:  # noqa: ANN401
         # Packets of a tunnel arrive here whatever route would lead back to their sender.
-        _write_sysctl(f"net/ipv4/conf/{self.name}/rp_filter", "0")
+        loosen_reverse_path_filter(self.name)
         # Between two mobile nodes packets come and go here, and there is no shorter way.
         _write_sysctl(f"net/ipv4/conf/{self.name}/send_redirects", "0")
         _write_sysctl(f"net/ipv6/conf/{self.name}/disable_ipv6", "1")
@@ -276,3 +282,20 @@ def _write_sysctl(key: str, value: str) -> None:
     # Where /proc/sys is read-only, whoever made it so has set what is needed.
     if path.exists() and path.read_text().strip() != value:
         path.write_text(value)
+
+
+def loosen_reverse_path_filter(name: str) -> None:
+    """Let an interface take in packets whose sender is reached by another one (rp_filter 2).
+
+    With the strict mode a mobile node would not even hear the replies to its registrations, because
+    the way back leads into its device. The kernel goes by the larger of this and the value for all.
+    """
+    modes = (_read_sysctl(f"net/ipv4/conf/{each}/rp_filter") for each in ("all", name))
+    if max(modes) == _STRICT:
+        _write_sysctl(f"net/ipv4/conf/{name}/rp_filter", _LOOSE)
+        _log.info("%s: rp_filter was strict (1), set to loose (%s)", name, _LOOSE)
+
+
+def _read_sysctl(key: str) -> str:
+    path = Path("/proc/sys", key)
+    return path.read_text().strip() if path.exists() else ""
