@@ -123,7 +123,10 @@ def policy_set(
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Replace the running flow policy; the mobile node registers it at once."""
+    """Replace the running flow policy; the mobile node registers it at once.
+
+    It outlives a restart of the daemon, until the [[flow]] tables of its configuration change.
+    """
     request = PolicySetRequest(_read_flows(file), source=str(file))
     _show(request, socket or RUN_DIRECTORY / "mobile-node.sock", json=json)
 
