@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from flowbind.daemon import clock
@@ -37,8 +38,11 @@ class Engine(Protocol):
 class EngineLoop:
     """Feeds an engine. Everything happens in one thread, one batch of events at a time."""
 
-    def __init__(self, engine: Engine, performer: Performer) -> None:
+    def __init__(
+        self, engine: Engine, performer: Performer, now: Callable[[], float] = clock.now
+    ) -> None:
         self.engine = engine
+        self._now = now
         self._performer = performer
         self._timer: asyncio.TimerHandle | None = None
 
@@ -47,14 +51,14 @@ class EngineLoop:
 
         Forwarding is left to the caller, who reconciles it with what is pinned in one go.
         """
-        effects = self.engine.handle(Restored(records), clock.now())
+        effects = self.engine.handle(Restored(records), self._now())
         forwarding = (ProgramForwarding, RemoveForwarding)
         self._perform([[each for each in effects if not isinstance(each, forwarding)]])
         return tuple(each.node for each in effects if isinstance(each, ProgramForwarding))
 
     def submit(self, *events: Event) -> None:
         """Have the engine handle events that came together, and do what it asks."""
-        now = clock.now()
+        now = self._now()
         self._perform([self.engine.handle(event, now) for event in events])
         self.arm()
 
@@ -63,7 +67,7 @@ class EngineLoop:
             failures = self._performer.perform(lists)
             if not failures:
                 return
-            now = clock.now()
+            now = self._now()
             lists = [self.engine.handle(failure, now) for failure in failures]
         _log.error("giving up for now: what was to be undone cannot be undone either")
 
@@ -72,10 +76,14 @@ class EngineLoop:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        deadline = self.engine.deadline()
-        if deadline is not None:
-            wait_s = max(deadline - clock.now(), _SHORTEST_WAIT_S)
+        wait_s = self.wait_s()
+        if wait_s is not None:
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._expire)
+
+    def wait_s(self) -> float | None:
+        """Return how long it is to the deadline of the engine, None if there is none."""
+        deadline = self.engine.deadline()
+        return None if deadline is None else max(deadline - self._now(), _SHORTEST_WAIT_S)
 
     def _expire(self) -> None:
         self._timer = None
