@@ -77,13 +77,13 @@ class Ends:
 
     def __init__(self):
         association = SecurityAssociation(256, KEY)
-        entry = MobileNodeEntry(HOME, association, label_weights=((1, 3),))
+        entry = MobileNodeEntry(HOME, (association,), label_weights=((1, 3),))
         interfaces = (
             InterfaceConfig("wlan0", 1, 1, 4, weight=3),
             InterfaceConfig("wwan0", 2, 2, 8),
         )
         agent = HomeAgent(HomeAgentConfig(AGENT, (IPv4Network("10.9.0.0/24"),), (entry,)))
-        node = MobileNode(MobileNodeConfig(HOME, AGENT, association, interfaces, POLICY))
+        node = MobileNode(MobileNodeConfig(HOME, AGENT, (association,), interfaces, POLICY))
         self.planes = {"agent": BusyPlane(), "node": BusyPlane()}
         self.waiting = []
         self.agent_loop = self._loop(agent, "agent")

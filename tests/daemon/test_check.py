@@ -8,6 +8,7 @@ import pytest
 
 from flowbind.daemon.check import as_text, describe, run_check
 from flowbind.lab import agents
+from flowbind.model.encoding import to_json
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -251,6 +252,20 @@ def test_what_is_not_the_default_is_told(read):
         "no flow rules: every flow is spread over the paths by weight",
     ):
         assert each in text
+
+
+def test_further_associations_have_lines_of_their_own(check, configuration, read):
+    for role, expected in (
+        ("home-agent", "10.9.0.5  SPI 256  hmac-md5     clock within 7s  multipath\n"
+                       "            SPI 300  hmac-sha256  clock within 7s\n"),
+        ("mobile-node", "association    SPI 256, hmac-md5\n"
+                        "  in readiness   SPI 300, hmac-sha256\n"),
+    ):  # fmt: skip
+        place = ["mobile-node", 0] if role == "home-agent" else ["mobile-node"]
+        further = [{"spi": 300, "key": 32 * "b", "algorithm": "hmac-sha256"}]
+        settings = read(configuration(role, [*place, "association"], further))
+        assert expected in as_text(describe(settings))
+        assert b"bbbb" not in to_json(describe(settings))
 
 
 @pytest.mark.parametrize("text", [agents.home_agent_toml(), agents.mobile_node_toml()])

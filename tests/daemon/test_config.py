@@ -32,7 +32,7 @@ def test_the_least_that_a_home_agent_needs(read, configuration):
         HomeAgentConfig(
             address=IPv4Address("198.51.100.1"),
             home_networks=(IPv4Network("10.9.0.0/24"),),
-            mobile_nodes=(MobileNodeEntry(IPv4Address("10.9.0.5"), ASSOCIATION),),
+            mobile_nodes=(MobileNodeEntry(IPv4Address("10.9.0.5"), (ASSOCIATION,)),),
             static_flows=(
                 StaticFlow(
                     "flow-1", compile_match("udp remote port 5060"), FlowAction.FORWARD, (2, 1)
@@ -47,7 +47,7 @@ def test_the_least_that_a_mobile_node_needs(read, configuration):
         MobileNodeConfig(
             home_address=IPv4Address("10.9.0.5"),
             home_agent=IPv4Address("198.51.100.1"),
-            association=ASSOCIATION,
+            associations=(ASSOCIATION,),
             interfaces=(
                 InterfaceConfig("wlan0", 1, 1, AccessTechnology.WLAN),
                 InterfaceConfig("wwan0", 2, 2, AccessTechnology.LTE),
@@ -98,7 +98,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             mobile_nodes=(
                 MobileNodeEntry(
                     IPv4Address("192.0.2.1"),
-                    association,
+                    (association,),
                     multipath=False,
                     label_weights=((1, 1), (2, 16)),
                 ),
@@ -150,7 +150,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         MobileNodeConfig(
             home_address=IPv4Address("10.9.0.5"),
             home_agent=IPv4Address("198.51.100.1"),
-            association=SecurityAssociation(300, KEY, Algorithm.KEYED_MD5),
+            associations=(SecurityAssociation(300, KEY, Algorithm.KEYED_MD5),),
             interfaces=(InterfaceConfig("eth0", 254, 7, 42, 16, Encapsulation.GRE),),
             multipath="require",
             lifetime_s=90,

@@ -21,7 +21,7 @@ BIDS = {"wlan0": 1}
 TABLES = ["home-agent", "mobile-node", "interface", "flow"]
 KEYS = ["home-address", "home-networks", "spi", "key", "key-file", "algorithm", "name",
         "bid", "label", "labels", "label-weights", "access", "match", "action", "interfaces",
-        "lifetime", "socket", "store", "device"]  # fmt: skip
+        "lifetime", "socket", "store", "device", "association"]  # fmt: skip
 NAMES = st.sampled_from([*TABLES, *KEYS]) | st.text(max_size=8)
 ANYTHING = st.dictionaries(NAMES, JSON_VALUES, max_size=4)
 

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from flowbind.auth.association import Algorithm, SecurityAssociation
 from flowbind.daemon.config import ConfigError
 
 KEY = bytes.fromhex("0123456789abcdef0123456789abcdef")
@@ -116,6 +117,72 @@ def test_a_key_file_may_have_a_name_of_such_digits(read, file, key_file, with_ke
     key_file.rename(file.parent / "cafe")
 
     assert read(with_key_file("cafe")).engine.association.key == KEY
+
+
+# ---- further associations
+
+
+@pytest.fixture(params=["home-agent", "mobile-node"])
+def with_further(request, configuration):
+    """Make the configuration of a role whose node has further associations; tell its place too."""
+
+    def with_further(*tables):
+        role = request.param
+        inside = ["mobile-node", 0] if role == "home-agent" else ["mobile-node"]
+        where = "[[mobile-node]] 1 (10.9.0.5)" if role == "home-agent" else "[mobile-node]"
+        return configuration(role, [*inside, "association"], list(tables)), where
+
+    return with_further
+
+
+def associations(settings):
+    nodes = getattr(settings.engine, "mobile_nodes", (settings.engine,))
+    return nodes[0].associations
+
+
+def test_further_associations_stand_behind_the_first(read, key_file, with_further):
+    tables, _ = with_further(
+        {"spi": 300, "key-file": str(key_file), "algorithm": "hmac-sha256"},
+        {"spi": 257, "key": 32 * "b"},
+    )
+
+    assert associations(read(tables)) == (
+        SecurityAssociation(256, KEY),
+        SecurityAssociation(300, KEY, Algorithm.HMAC_SHA256),
+        SecurityAssociation(257, bytes.fromhex(32 * "b")),
+    )
+
+
+def test_the_tolerance_of_each_association_is_its_own(read, configuration):
+    further = [{"spi": 300, "key": 32 * "b", "timestamp-tolerance": "30s"}]
+    settings = read(configuration("home-agent", ["mobile-node", 0, "association"], further))
+
+    assert [each.timestamp_tolerance_s for each in associations(settings)] == [7.0, 30.0]
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ({"key": 32 * "b"}, "spi: missing"),
+        ({"spi": 257}, "expected either key or key-file, neither is there"),
+        ({"spi": 255, "key": 32 * "b"}, "spi: expected a number from 256 to 4294967295, found 255"),
+        ({"spi": 256, "key": 32 * "b"}, "spi: an association before has 256 already"),
+        ({"spi": 257, "key": 32 * "b", "kye": 1}, 'unknown key "kye" (did you mean "key"?)'),
+    ],
+)
+def test_a_problem_of_a_further_association_names_it(problems, with_further, table, problem):
+    tables, where = with_further({"spi": 300, "key": 32 * "b"}, table)
+
+    assert problems(tables) == [f"{where}: [[mobile-node.association]] 2: {problem}"]
+
+
+@pytest.mark.parametrize("secret", ["5ec2e75ec2e7zz", ["5ec2e75ec2e7"], {"5ec2e7": 1}])
+def test_no_key_of_a_further_association_is_shown(read, with_further, secret):
+    for content in (secret, [secret], [{"spi": 300, "key": secret}]):
+        tables, _ = with_further()
+        inside = tables["mobile-node"]
+        (inside[0] if isinstance(inside, list) else inside)["association"] = content
+        assert "5ec2e7" not in outcome(read, tables).replace('unknown key "5ec2e7"', "")
 
 
 def outcome(read, tables):

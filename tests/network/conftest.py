@@ -74,11 +74,11 @@ def node_config(policy=POLICY, **changes) -> MobileNodeConfig:
         InterfaceConfig(name, bid, bid, access, weight=4 - bid)
         for name, bid, access in (("wlan0", 1, 4), ("wwan0", 2, 8), ("cdma0", 3, 11))
     )
-    return MobileNodeConfig(HOME, AGENT, ASSOCIATION, interfaces, policy, **changes)
+    return MobileNodeConfig(HOME, AGENT, (ASSOCIATION,), interfaces, policy, **changes)
 
 
 def agent_config(**changes) -> HomeAgentConfig:
-    entry = MobileNodeEntry(HOME, ASSOCIATION, multipath=changes.pop("multipath", True))
+    entry = MobileNodeEntry(HOME, (ASSOCIATION,), multipath=changes.pop("multipath", True))
     return HomeAgentConfig(AGENT, (IPv4Network("10.9.0.0/24"),), (entry,), **changes)
 
 

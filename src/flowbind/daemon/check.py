@@ -64,13 +64,22 @@ class LabelWeight(Struct, frozen=True):
     weight: int
 
 
+class AssociationReport(Struct, frozen=True, kw_only=True):
+    """A security association, without its key."""
+
+    spi: int
+    algorithm: str
+    timestamp_tolerance_s: float
+
+
 class NodeReport(Struct, frozen=True, kw_only=True):
-    """A mobile node that a home agent serves."""
+    """A mobile node that a home agent serves. Its first association is also shown by itself."""
 
     home_address: str
     spi: int
     algorithm: str
     timestamp_tolerance_s: float
+    associations: tuple[AssociationReport, ...]
     multipath: bool
     label_weights: tuple[LabelWeight, ...]
 
@@ -101,12 +110,13 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
 
 
 class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="mobile-node"):
-    """What a mobile node would do."""
+    """What a mobile node would do. `associations` has the one in use, then those in readiness."""
 
     home_address: str
     home_agent: str
     spi: int
     algorithm: str
+    associations: tuple[AssociationReport, ...]
     multipath: str
     lifetime_s: int
     exchange_policy: bool
@@ -159,6 +169,7 @@ def describe(settings: Settings) -> Report:
         home_agent=str(config.home_agent),
         spi=config.association.spi,
         algorithm=config.association.algorithm.value,
+        associations=tuple(map(_association_report, config.associations)),
         multipath=config.multipath,
         lifetime_s=config.lifetime_s,
         exchange_policy=config.exchange_policy,
@@ -190,14 +201,23 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
 
 
 def _node_report(entry: MobileNodeEntry) -> NodeReport:
-    association: SecurityAssociation = entry.association
+    associations = tuple(map(_association_report, entry.associations))
     return NodeReport(
         home_address=str(entry.home_address),
+        spi=associations[0].spi,
+        algorithm=associations[0].algorithm,
+        timestamp_tolerance_s=associations[0].timestamp_tolerance_s,
+        associations=associations,
+        multipath=entry.multipath,
+        label_weights=tuple(LabelWeight(label, weight) for label, weight in entry.label_weights),
+    )
+
+
+def _association_report(association: SecurityAssociation) -> AssociationReport:
+    return AssociationReport(
         spi=association.spi,
         algorithm=association.algorithm.value,
         timestamp_tolerance_s=association.timestamp_tolerance_s,
-        multipath=entry.multipath,
-        label_weights=tuple(LabelWeight(label, weight) for label, weight in entry.label_weights),
     )
 
 
@@ -262,24 +282,30 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  short cut      {_yes(report.shortcut)}"
     yield ""
     yield _count(len(report.mobile_nodes), "mobile node")
-    rows = [
+    yield from _columns([row for each in report.mobile_nodes for row in _node_rows(each)])
+
+
+def _node_rows(node: NodeReport) -> Iterator[tuple[str, ...]]:
+    first, *further = (
         (
-            each.home_address,
             f"SPI {each.spi}",
             each.algorithm,
             f"clock within {_duration(each.timestamp_tolerance_s)}",
-            "multipath" if each.multipath else "one binding",
-            ", ".join(f"label {w.label}: weight {w.weight}" for w in each.label_weights),
         )
-        for each in report.mobile_nodes
-    ]
-    yield from _columns(rows)
+        for each in node.associations
+    )
+    weights = ", ".join(f"label {w.label}: weight {w.weight}" for w in node.label_weights)
+    yield node.home_address, *first, "multipath" if node.multipath else "one binding", weights
+    for each in further:
+        yield "", *each, "", ""
 
 
 def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     dead_after_s = report.probe_interval_s * report.probe_dead_after
     yield f"mobile node {report.home_address}, home agent {report.home_agent}"
     yield f"  association    SPI {report.spi}, {report.algorithm}"
+    for each in report.associations[1:]:
+        yield f"  in readiness   SPI {each.spi}, {each.algorithm}"
     yield f"  multipath      {_MULTIPATH[report.multipath]}"
     yield f"  registrations  for {_duration(report.lifetime_s)}"
     yield f"  policy         {'sent to the home agent' if report.exchange_policy else 'kept here'}"

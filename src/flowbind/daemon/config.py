@@ -14,7 +14,13 @@ from msgspec import Struct
 
 from flowbind.daemon import config_values as values
 from flowbind.daemon.config_flows import read_policy_rules, read_static_flows, warn_of_fragments
-from flowbind.daemon.config_keys import ASSOCIATION_KEYS, OTHERS, TOLERANCE_KEY, Keys
+from flowbind.daemon.config_keys import (
+    ASSOCIATION_KEYS,
+    FURTHER_KEY,
+    OTHERS,
+    TOLERANCE_KEY,
+    Keys,
+)
 from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read_table, unknown
 from flowbind.model.binding import Encapsulation
 from flowbind.model.config import (
@@ -52,10 +58,11 @@ _HOME_AGENT_KEYS: Final = (
     Key("shortcut", "shortcut", values.switch),
     *_HOST_KEYS,
 )
+_NODE_ASSOCIATION_KEYS: Final = (*ASSOCIATION_KEYS, TOLERANCE_KEY)
 _NODE_KEYS: Final = (
     Key("home-address", "home_address", values.address, required=True),
-    *ASSOCIATION_KEYS,
-    TOLERANCE_KEY,
+    *_NODE_ASSOCIATION_KEYS,
+    FURTHER_KEY,
     Key("multipath", "multipath", values.switch),
     Key("label-weights", "label_weights", values.label_weights),
 )
@@ -63,6 +70,7 @@ _MOBILE_NODE_KEYS: Final = (
     Key("home-address", "home_address", values.address, required=True),
     Key("home-agent", "home_agent", values.address, required=True),
     *ASSOCIATION_KEYS,
+    FURTHER_KEY,
     Key("multipath", "multipath", values.one_of("require", "prefer", "off")),
     Key("lifetime", "lifetime_s", _LIFETIME),
     Key("exchange-policy", "exchange_policy", values.switch),
@@ -209,13 +217,12 @@ class _Reader:
         known: dict[IPv4Address, str] = {}
         for where, table in self._array("mobile-node", "home-address"):
             found = read_table(self._findings, where, table, _NODE_KEYS)
-            association = self._keys.association(where, set(table), found)
+            associations = self._keys.associations(where, table, found, _NODE_ASSOCIATION_KEYS)
             if home_address := found.get("home_address"):
                 for problem in _home_address_problems(home_address, home_agent, known):
                     self._findings.problem(where, f"home-address: {problem}")
                 known.setdefault(home_address, where)
-                if association:
-                    entries.append(MobileNodeEntry(association=association, **found))
+                entries.append(MobileNodeEntry(associations=associations, **found))
         if not self._document.get("mobile-node"):
             self._findings.warn("", "no [[mobile-node]]: nobody is served")
         return tuple(entries)
@@ -224,15 +231,15 @@ class _Reader:
         where = "[mobile-node]"
         unknown(self._findings, "", "table", self._document, _MOBILE_NODE_TABLES)
         found = read_table(self._findings, where, table, _MOBILE_NODE_KEYS)
-        association = self._keys.association(where, set(table), found)
+        associations = self._keys.associations(where, table, found, ASSOCIATION_KEYS)
         engine = _part(found, MobileNodeConfig)
         if engine.get("home_agent") == engine.get("home_address", ""):
             self._findings.problem(where, "home-address: this is the home agent's address")
         bids, engine["interfaces"] = self._interfaces(found.get("device", DEFAULT_DEVICE))
         engine["policy"] = read_policy_rules(self._findings, self._document, bids)
-        if self._findings.problems or association is None:
+        if self._findings.problems:
             return None
-        config = MobileNodeConfig(association=association, **engine)
+        config = MobileNodeConfig(associations=associations, **engine)
         if config.exchange_policy:
             warn_of_fragments(self._findings, config.policy)
         warnings = tuple(self._findings.warnings)

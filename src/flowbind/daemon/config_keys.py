@@ -5,12 +5,13 @@ No key is part of any message here, not even a wrong one.
 
 import os
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from flowbind.auth.association import FIRST_USABLE_SPI, LAST_SPI, Algorithm, SecurityAssociation
 from flowbind.daemon import config_values as values
-from flowbind.daemon.config_reader import Findings, Found, Key
+from flowbind.daemon.config_reader import Findings, Found, Key, read_table
 
 _ADVISED_KEY_OCTETS: Final = 16
 _LONGEST_FILE_OCTETS: Final = 4096
@@ -21,6 +22,8 @@ _KEY: Final = "key"
 _KEY_FILE: Final = "key_file"
 _ALGORITHM: Final = "algorithm"
 _TOLERANCE: Final = "timestamp_tolerance_s"
+_FURTHER: Final = "association"
+_FURTHER_HEADER: Final = "mobile-node.association"
 
 ASSOCIATION_KEYS: Final = (
     Key("spi", _SPI, values.number(FIRST_USABLE_SPI, LAST_SPI), required=True),
@@ -28,6 +31,8 @@ ASSOCIATION_KEYS: Final = (
     Key("key-file", _KEY_FILE, values.file_path),
     Key("algorithm", _ALGORITHM, values.member_of(Algorithm)),
 )
+FURTHER_KEY: Final = Key(_FURTHER, _FURTHER, values.tables(_FURTHER_HEADER))
+"""The array of further associations, in tables with the same keys."""
 TOLERANCE_KEY: Final = Key("timestamp-tolerance", _TOLERANCE, values.duration("1s", "1h"))
 
 
@@ -42,11 +47,28 @@ class Keys:
         self._directory = directory
         self._exposed = exposed
 
-    def association(self, where: str, given: set[str], found: Found) -> SecurityAssociation | None:
-        """Take what makes an association out of `found`; `given` are the names in the table.
+    def associations(
+        self, where: str, table: Mapping[str, object], found: Found, keys: Sequence[Key]
+    ) -> tuple[SecurityAssociation, ...]:
+        """Take a node's associations out of `found`: the table's own, then those of its array.
 
-        None if something is missing or wrong, which has been noted then.
+        `keys` are those of a table of the array. What is missing or wrong is noted and left out.
         """
+        associations = [self._association(where, set(table), found)]
+        spis = {each.spi for each in associations if each}
+        for position, further in enumerate(found.pop(_FURTHER, ()), 1):
+            inside = f"{where}: [[{_FURTHER_HEADER}]] {position}"
+            read = read_table(self._findings, inside, further, keys)
+            association = self._association(inside, set(further), read)
+            if association and association.spi in spis:
+                what = f"spi: an association before has {association.spi} already"
+                self._findings.problem(inside, what)
+            spis |= {association.spi} if association else set()
+            associations.append(association)
+        return tuple(each for each in associations if each)
+
+    def _association(self, where: str, given: set[str], found: Found) -> SecurityAssociation | None:
+        """Take what makes an association out of `found`; `given` are the names in the table."""
         fields = {name: found.pop(name) for name in (_ALGORITHM, _TOLERANCE) if name in found}
         spi: int | None = found.pop(_SPI, None)
         inline: bytes | None = found.pop(_KEY, None)

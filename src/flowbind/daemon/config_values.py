@@ -298,6 +298,20 @@ def store_url(value: object) -> str:
     return text
 
 
+def tables(header: str) -> Callable[[object], tuple[dict[str, object], ...]]:
+    """Make the reader of an array of tables, whose own values are not read here."""
+
+    def read(value: object) -> tuple[dict[str, object], ...]:
+        found = as_array(value)
+        inner = [table for each in found or () if (table := as_table(each)) is not None]
+        if found is None or len(inner) != len(found):
+            # Something in it may be a key.
+            raise ValueError(f"expected an array of tables [[{header}]]")
+        return tuple(inner)
+
+    return read
+
+
 def key(value: object) -> bytes:
     """Read a key in hexadecimal. The complaint never shows any of it."""
     text = value if isinstance(value, str) else None

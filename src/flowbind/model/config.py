@@ -23,11 +23,12 @@ class StaticFlow(Struct, frozen=True):
 class MobileNodeEntry(Struct, frozen=True):
     """A mobile node that the home agent serves.
 
-    `label_weights` are pairs (If-Label, weight): the share of the flows that no rule names.
+    Requests may use any of the `associations`, of which no two have the same SPI. `label_weights`
+    are pairs (If-Label, weight): the share of the flows that no rule names.
     """
 
     home_address: IPv4Address
-    association: SecurityAssociation
+    associations: tuple[SecurityAssociation, ...]
     multipath: bool = True
     label_weights: tuple[tuple[int, int], ...] = ()
 
@@ -55,11 +56,14 @@ class InterfaceConfig(Struct, frozen=True):
 
 
 class MobileNodeConfig(Struct, frozen=True):
-    """What the engine of a mobile node needs to know. Times in seconds."""
+    """What the engine of a mobile node needs to know. Times in seconds.
+
+    The first of the `associations` is used, the others are kept in readiness.
+    """
 
     home_address: IPv4Address
     home_agent: IPv4Address
-    association: SecurityAssociation
+    associations: tuple[SecurityAssociation, ...]
     interfaces: tuple[InterfaceConfig, ...]
     policy: tuple[PolicyRule, ...] = ()
     multipath: str = "prefer"
@@ -67,3 +71,8 @@ class MobileNodeConfig(Struct, frozen=True):
     exchange_policy: bool = True
     probe_interval_s: float = 0.5
     probe_dead_after: int = 3
+
+    @property
+    def association(self) -> SecurityAssociation:
+        """The security association that requests are made with, and their replies."""
+        return self.associations[0]

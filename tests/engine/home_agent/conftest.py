@@ -54,8 +54,10 @@ class Desk:
     forward, drop = staticmethod(forward), staticmethod(drop)
     multipath = staticmethod(multipath)
 
-    def __init__(self, *, allows_multipath: bool = True, **changes) -> None:
-        entry = MobileNodeEntry(HOME, ASSOCIATION, allows_multipath)
+    def __init__(
+        self, *associations: SecurityAssociation, allows_multipath: bool = True, **changes
+    ) -> None:
+        entry = MobileNodeEntry(HOME, associations or (ASSOCIATION,), allows_multipath)
         networks = (IPv4Network("10.9.0.0/24"),)
         self.config = HomeAgentConfig(AGENT, networks, (entry,), **changes)
         self.engine = HomeAgent(self.config)

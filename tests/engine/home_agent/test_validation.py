@@ -275,7 +275,7 @@ GOLDEN_REPLY = bytes.fromhex(
 @pytest.mark.rfc("7629", "4.2")
 def test_the_golden_request_is_answered_by_the_golden_reply():
     home = IPv4Address("10.0.0.2")
-    entry = MobileNodeEntry(home, SecurityAssociation(256, bytes(range(16))))
+    entry = MobileNodeEntry(home, (SecurityAssociation(256, bytes(range(16))),))
     network = IPv4Network("10.0.0.0/24")
     agent = HomeAgent(HomeAgentConfig(IPv4Address("192.0.2.1"), (network,), (entry,)))
     now = float(0xE8D4A510 - NTP_UNIX_OFFSET_S)

@@ -58,7 +58,8 @@ class Trip:
         )
         # Keepalives have tests of their own; elsewhere they would be in the way.
         changes.setdefault("probe_interval_s", 1e6)
-        self.config = MobileNodeConfig(HOME, AGENT, ASSOCIATION, interfaces, policy, **changes)
+        changes.setdefault("associations", (ASSOCIATION,))
+        self.config = MobileNodeConfig(HOME, AGENT, interfaces=interfaces, policy=policy, **changes)
         self.engine = MobileNode(self.config)
         self.now = START
         self.last: list[Effect] = []

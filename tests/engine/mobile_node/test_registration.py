@@ -405,3 +405,15 @@ def test_with_nobody_left_to_speak_the_binding_ends_by_its_lifetime(trip):
     trip.wait(600)
     assert trip.bids == []
     assert trip.engine.deadline() is None
+
+
+@pytest.mark.rfc("5944", "3.6.2.1")
+def test_the_first_association_is_used_and_a_reply_made_with_another_is_not_believed(make_trip):
+    other = SecurityAssociation(257, bytes(16))
+    trip = make_trip(associations=(make_trip.association, other))
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    for code in (0, 131, 133):
+        trip.answer(code, association=other)
+    assert trip.engine.statistics == {"sent": 1, "discarded_spi-unknown": 3}
+    trip.answer()
+    assert trip.bids == [1]

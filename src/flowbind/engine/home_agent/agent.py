@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import structs
 
+from flowbind.auth.association import SecurityAssociation
 from flowbind.effects import (
     DeleteNode,
     Effect,
@@ -26,7 +27,7 @@ from flowbind.engine.home_agent.projection import forwards_alike, project
 from flowbind.engine.home_agent.replies import denial_instead_of, home_address_of, reply_to
 from flowbind.engine.home_agent.validation import (
     Request,
-    check_association,
+    association_of,
     check_authenticator,
     check_form,
     check_identification,
@@ -101,18 +102,23 @@ class HomeAgent:
         if entry is None:
             self.statistics["refused_no-security-association"] += 1
             return []
+        association: SecurityAssociation | None = None
         try:
-            return self._on_request(event, message, entry, now)
+            association = association_of(message, entry)
+            return self._on_request(event, message, entry, association, now)
         except Refused as refusal:
-            return self._refuse(event, message, entry, refusal, now)
+            return self._refuse(event, message, association, refusal, now)
 
     def _on_request(
-        self, event: Received, message: RegistrationRequest, entry: MobileNodeEntry, now: float
+        self,
+        event: Received,
+        message: RegistrationRequest,
+        entry: MobileNodeEntry,
+        association: SecurityAssociation,
+        now: float,
     ) -> list[Effect]:
         """Accept one Registration Request, or raise Refused and change nothing."""
-        association = entry.association
         before = self.records.get(message.home_address)
-        check_association(message, association)
         check_authenticator(event.payload, association)
         last = before.identification if before else None
         check_identification(message, association, last, now)
@@ -174,18 +180,19 @@ class HomeAgent:
         self,
         event: Received,
         message: RegistrationRequest,
-        entry: MobileNodeEntry,
+        association: SecurityAssociation | None,
         refusal: Refused,
         now: float,
     ) -> list[Effect]:
+        """Deny, authenticated by the association that the request named, or be silent."""
         self.statistics[f"refused_{refusal.reason}"] += 1
-        if refusal.code is None:
+        if refusal.code is None or association is None:
             return []
         if refusal.code is ReplyCode.MOBILE_NODE_FAILED_AUTHENTICATION:
             if now - self._denied_at.get(message.home_address, 0.0) < DENIAL_INTERVAL_S:
                 return []
             self._denied_at[message.home_address] = now
-        reply = reply_to(event, message, self.config, entry.association, refusal.code, now)
+        reply = reply_to(event, message, self.config, association, refusal.code, now)
         text = f"{message.home_address}: request from {event.source} denied"
         return [reply, Log("warning", f"{text} with {int(refusal.code)}: {refusal.reason}")]
 
@@ -237,7 +244,7 @@ class HomeAgent:
                 self._want_repair(effect, now)
         for reply in replies:
             entry = self._entries[home_address_of(reply)]
-            effects.append(denial_instead_of(reply, entry.association))
+            effects.append(denial_instead_of(reply, entry))
         return effects
 
     def _undo(self, save: SaveNode) -> list[Effect]:

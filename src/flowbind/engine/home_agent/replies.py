@@ -8,8 +8,9 @@ from flowbind.auth.association import SecurityAssociation
 from flowbind.auth.authenticator import protect
 from flowbind.auth.replay import mismatch_identification
 from flowbind.effects import SendDatagram
+from flowbind.engine.home_agent.validation import association_of
 from flowbind.events import Received
-from flowbind.model.config import HomeAgentConfig
+from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, ReplyCode
 from flowbind.wire.message import all_of, decode
 from flowbind.wire.nai import NetworkAccessIdentifier
@@ -54,8 +55,11 @@ def home_address_of(reply: SendDatagram) -> IPv4Address:
     return decode(reply.payload).home_address
 
 
-def denial_instead_of(accepted: SendDatagram, association: SecurityAssociation) -> SendDatagram:
-    """Turn a reply that was never sent into a denial for want of resources (130)."""
+def denial_instead_of(accepted: SendDatagram, entry: MobileNodeEntry) -> SendDatagram:
+    """Turn a reply that was never sent into a denial for want of resources (130).
+
+    The security association stays that of the reply, and so of its request.
+    """
     reply = decode(accepted.payload)
     denial = RegistrationReply(
         code=ReplyCode.INSUFFICIENT_RESOURCES,
@@ -65,5 +69,7 @@ def denial_instead_of(accepted: SendDatagram, association: SecurityAssociation) 
         identification=reply.identification,
         extensions=all_of(reply, NetworkAccessIdentifier),
     )
-    payload = protect(denial, ExtensionType.MOBILE_HOME_AUTHENTICATION, association)
+    payload = protect(
+        denial, ExtensionType.MOBILE_HOME_AUTHENTICATION, association_of(reply, entry)
+    )
     return structs.replace(accepted, payload=payload)

@@ -17,7 +17,7 @@ from flowbind.wire.authentication import Authentication
 from flowbind.wire.extension import Extension, MalformedExtension
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import ExtensionType, MultipathSubtype, ReplyCode
-from flowbind.wire.message import all_of, split_at_authentication
+from flowbind.wire.message import Message, all_of, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
 
@@ -38,13 +38,15 @@ class Request(Struct, frozen=True):
     flow_bindings: tuple[FlowBinding, ...]
 
 
-def check_association(message: RegistrationRequest, association: SecurityAssociation) -> None:
-    """3.8.2.1 a: without a security association for this SPI there is only silence."""
+def association_of(message: Message, entry: MobileNodeEntry) -> SecurityAssociation:
+    """3.8.2.1 a: the security association whose SPI is named; without one there is only silence."""
     _before, authentication, _after = split_at_authentication(message, KIND)
     if authentication is None:
         raise Refused("no-authentication-extension")
-    if authentication.spi != association.spi:
-        raise Refused("no-security-association")
+    for association in entry.associations:
+        if association.spi == authentication.spi:
+            return association
+    raise Refused("no-security-association")
 
 
 def check_authenticator(payload: bytes, association: SecurityAssociation) -> None:
