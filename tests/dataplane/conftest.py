@@ -1,5 +1,6 @@
 """Data planes to test, each kernel one in a network namespace of its own."""
 
+import time
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -13,6 +14,14 @@ AGENT = IPv4Address("198.51.100.1")
 HOME = IPv4Address("10.9.0.5")
 
 
+def settle():
+    """Wait until the kernel has noticed that both ends of each link are up."""
+    deadline = time.monotonic() + 5
+    while "LOWERLAYERDOWN" in run("ip", "-br", "link"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def network():
     with own_network():
@@ -20,6 +29,7 @@ def network():
         run("ip", "link", "add", "wwan0", "type", "veth", "peer", "name", "far1")
         for name in ("wlan0", "far0", "wwan0", "far1"):
             run("ip", "link", "set", name, "up")
+        settle()
         yield
 
 
