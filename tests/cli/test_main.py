@@ -2,7 +2,7 @@ from importlib.metadata import version
 
 import pytest
 
-from flowbind.cli.key import KEY_OCTETS
+from flowbind.auth.association import KEY_OCTETS
 
 COMMANDS = [
     (),
@@ -25,6 +25,7 @@ COMMANDS = [
     ("decode",),
     ("key",),
     ("key", "new"),
+    ("key", "rotate"),
 ]
 
 

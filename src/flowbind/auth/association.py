@@ -7,6 +7,8 @@ from msgspec import Struct
 
 FIRST_USABLE_SPI: Final = 256
 LAST_SPI: Final = 0xFFFFFFFF
+KEY_OCTETS: Final = 16
+"""How many octets a new key has, and any should have: 128 bits (RFC 5944 5.1)."""
 DEFAULT_TIMESTAMP_TOLERANCE_S: Final = 7.0
 
 

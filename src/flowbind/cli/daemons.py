@@ -17,22 +17,22 @@ ConfigurationOption = Annotated[
 
 def home_agent_run(config: ConfigurationOption) -> None:
     """Run the home agent in the foreground. It ends at SIGTERM; what it forwards goes on."""
-    _become("home-agent", "-c", str(config))
+    become("home-agent", "-c", str(config))
 
 
 def home_agent_cleanup(config: ConfigurationOption) -> None:
     """Remove what the home agent left in the kernel: device, programs, maps, routes."""
-    _become("home-agent", "cleanup", "-c", str(config))
+    become("home-agent", "cleanup", "-c", str(config))
 
 
 def mobile_node_run(config: ConfigurationOption) -> None:
     """Run the mobile node in the foreground. It ends at SIGTERM; what it forwards goes on."""
-    _become("mobile-node", "-c", str(config))
+    become("mobile-node", "-c", str(config))
 
 
 def mobile_node_cleanup(config: ConfigurationOption) -> None:
     """Remove what the mobile node left in the kernel: device, programs, maps, routes."""
-    _become("mobile-node", "cleanup", "-c", str(config))
+    become("mobile-node", "cleanup", "-c", str(config))
 
 
 def check(
@@ -40,10 +40,11 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Read a configuration and print what a daemon would do with it, or what is wrong with it."""
-    _become("check", str(file), *(["--json"] if json else []))
+    become("check", str(file), *(["--json"] if json else []))
 
 
-def _become(*arguments: str) -> NoReturn:
+def become(*arguments: str) -> NoReturn:
+    """Become `python -m flowbind.daemon` with these arguments."""
     sys.stdout.flush()
     # -P: the directory the operator stands in is no place to import from, least of all as root.
     command = [sys.executable, "-P", "-m", "flowbind.daemon", *arguments]

@@ -9,11 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from flowbind.auth.association import FIRST_USABLE_SPI, LAST_SPI, Algorithm, SecurityAssociation
+from flowbind.auth.association import (
+    FIRST_USABLE_SPI,
+    KEY_OCTETS,
+    LAST_SPI,
+    Algorithm,
+    SecurityAssociation,
+)
 from flowbind.daemon import config_values as values
 from flowbind.daemon.config_reader import Findings, Found, Key, read_table
 
-_ADVISED_KEY_OCTETS: Final = 16
 _LONGEST_FILE_OCTETS: Final = 4096
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -52,13 +57,15 @@ class Keys:
     ) -> tuple[SecurityAssociation, ...]:
         """Take a node's associations out of `found`: the table's own, then those of its array.
 
-        `keys` are those of a table of the array. What is missing or wrong is noted and left out.
+        `keys` are those of a table of the array. What stands in none of them is as in the table
+        itself, but for SPI and key. What is missing or wrong is noted and left out.
         """
+        defaults = {name: found[name] for name in (_ALGORITHM, _TOLERANCE) if name in found}
         associations = [self._association(where, set(table), found)]
         spis = {each.spi for each in associations if each}
         for position, further in enumerate(found.pop(_FURTHER, ()), 1):
             inside = f"{where}: [[{_FURTHER_HEADER}]] {position}"
-            read = read_table(self._findings, inside, further, keys)
+            read = defaults | read_table(self._findings, inside, further, keys)
             association = self._association(inside, set(further), read)
             if association and association.spi in spis:
                 what = f"spi: an association before has {association.spi} already"
@@ -80,11 +87,9 @@ class Keys:
         key = self._from_file(where, path) if path is not None else inline
         if key is None or spi is None:
             return None
-        if len(key) < _ADVISED_KEY_OCTETS:
-            self._findings.warn(
-                where,
-                f"the key has {len(key)} octets, fewer than the {_ADVISED_KEY_OCTETS} of RFC 5944",
-            )
+        if len(key) < KEY_OCTETS:
+            what = f"the key has {len(key)} octets, fewer than the {KEY_OCTETS} of RFC 5944"
+            self._findings.warn(where, what)
         if inline is not None and self._exposed:
             self._findings.warn(where, "key: others than its owner can read this file")
         return SecurityAssociation(spi=spi, key=key, **fields)

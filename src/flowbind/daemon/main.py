@@ -22,6 +22,7 @@ from flowbind.daemon.config import (
 )
 from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.log import start_logging
+from flowbind.daemon.rotate import run_rotate
 from flowbind.dataplane.base import DataPlaneError
 from flowbind.dataplane.ebpf.plane import cleanup_ebpf
 from flowbind.store.base import StoreError
@@ -36,10 +37,15 @@ _ROLES: Final[dict[str, type]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a daemon, remove what one left, or check a configuration. Returns the exit status."""
+    """Run a daemon, remove what one left, check a configuration or make a node's next key.
+
+    Returns the exit status.
+    """
     given = _parser().parse_args(arguments)
     if given.command == "check":
         return run_check(given.file, as_json=given.json)
+    if given.command == "rotate-key":
+        return run_rotate(given.file, given.home_address)
     try:
         settings = _settings_of(given.command, given.config)
         start_logging(settings.log_level)
@@ -94,4 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", allow_abbrev=False)
     check.add_argument("file", type=Path, metavar="FILE")
     check.add_argument("--json", action="store_true")
+    rotate = commands.add_parser("rotate-key", allow_abbrev=False)
+    rotate.add_argument("file", type=Path, metavar="FILE")
+    rotate.add_argument("--home-address", metavar="ADDRESS")
     return parser
