@@ -22,6 +22,19 @@ static __always_inline long trim(struct __sk_buff *skb, __u32 length)
 	return skb->len > length ? bpf_skb_change_tail(skb, length, 0) : 0;
 }
 
+/*
+ * RFC 2003 3.2: what comes from the far end of the tunnel must not go back into it. RFC 5944 4.2.3:
+ * nor may what any care-of address of the node has tunnelled.
+ */
+static __always_inline int loops(const struct node *node, const struct path *path,
+				 const struct iphdr *inner)
+{
+	if (inner->saddr == path->remote)
+		return 1;
+	return (inner->protocol == IPPROTO_IPIP || inner->protocol == IPPROTO_GRE) &&
+	       path_of(node, path->local, inner->saddr);
+}
+
 static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length,
 				       const struct node *node, const struct iphdr *inner,
 				       const struct flow_key *key, const struct settings *own)
@@ -36,8 +49,7 @@ static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length,
 	if (index >= MAX_PATHS)
 		return refuse(COUNTER_DROP_NO_PATH);
 	path = &node->paths[index];
-	/* RFC 2003 3.2: what comes from the far end of the tunnel must not go back into it. */
-	if (inner->saddr == path->remote)
+	if (loops(node, path, inner))
 		return refuse(COUNTER_DROP_LOOP);
 	if (trim(skb, mac_length + octets))
 		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);

@@ -37,6 +37,28 @@ def test_the_outer_header_is_what_scapy_builds(agent, encapsulation, interface, 
     assert outcome.counted == {"encapsulated_packets": 1, "encapsulated_octets": 28 + size}
 
 
+@pytest.mark.rfc("5944", "4.2.3", "FW-12")
+@BOTH
+@pytest.mark.parametrize("to", ["10.9.0.5", "10.9.0.77"])
+def test_what_is_encapsulated_already_is_encapsulated_again(agent, encapsulation, to):
+    agent.plane.program(node([path(1, encapsulation=encapsulation)]))
+    inner = down(down(dst=to), src="192.0.2.9", proto=4)
+    outcome = agent.run(LINK, frame(inner))
+    inner.ttl -= 1
+    assert outcome.verdict == REDIRECTED
+    assert after_ethernet(outcome.packet) == bytes(tunnelled(inner, encapsulation))
+
+
+@pytest.mark.rfc("5944", "4.2.3", "FW-11")
+@pytest.mark.parametrize("bid", [1, 2])
+@pytest.mark.parametrize("protocol", [4, 47])
+def test_what_any_care_of_address_of_the_node_tunnelled_to_it_is_dropped(agent, bid, protocol):
+    agent.plane.program(node([path(1), path(2), path(3)], [forward(3)]))
+    inner = down(down(), src=f"192.0.2.{bid}", proto=protocol)
+    outcome = agent.run(LINK, frame(inner))
+    assert (outcome.verdict, outcome.counted) == (DROPPED, {"drop_loop": 1})
+
+
 @pytest.mark.rfc(6040, "4.1")
 @BOTH
 @pytest.mark.parametrize("ecn", range(4))
