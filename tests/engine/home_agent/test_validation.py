@@ -63,6 +63,13 @@ def test_foreign_home_authentication_of_an_unknown_agent_is_discarded(desk):
     assert desk.engine.statistics == {"refused_foreign-agent-unknown": 1}
 
 
+@pytest.mark.rfc("5944", "3.8.2.1", "HA-17")
+def test_it_is_discarded_in_front_of_the_mobile_node_s_own_too(desk):
+    kind = ExtensionType.FOREIGN_HOME_AUTHENTICATION
+    assert desk.ask(Authentication(kind, 300, bytes(16)), desk.multipath(1)) is None
+    assert desk.engine.statistics == {"refused_foreign-agent-unknown": 1}
+
+
 @pytest.mark.rfc("5944", "1.8")
 def test_an_unknown_extension_that_may_not_be_skipped_silences(desk):
     assert desk.ask(UnknownExtension(99, b"")) is None

@@ -73,6 +73,7 @@ def check_form(
 ) -> Request:
     """3.8.2.1 c to g, then the authorisation and the syntax of RFC 7629."""
     protected, _authentication, exposed = split_at_authentication(message, KIND)
+    _check_foreign_agent(message)
     _check_exposed(exposed)
     if message.home_agent != config.address:
         raise Refused("home-agent-unknown", ReplyCode.UNKNOWN_HOME_AGENT_ADDRESS)
@@ -86,14 +87,17 @@ def check_form(
     return Request(message, _multipath(message), all_of(message, FlowBinding))
 
 
+def _check_foreign_agent(message: RegistrationRequest) -> None:
+    """3.8.2.1 d: we share no security association with any foreign agent."""
+    kinds = {each.type for each in all_of(message, Authentication)}
+    if ExtensionType.FOREIGN_HOME_AUTHENTICATION in kinds:
+        raise Refused("foreign-agent-unknown")
+
+
 def _check_exposed(exposed: Extensions) -> None:
     """What stands behind the Mobile-Home Authentication Extension is not protected by it."""
     for extension in exposed:
-        if isinstance(extension, Authentication):
-            if extension.type is ExtensionType.FOREIGN_HOME_AUTHENTICATION:
-                # 3.8.2.1 d: we share no security association with any foreign agent.
-                raise Refused("foreign-agent-unknown")
-        elif _is_rfc7629(extension):
+        if _is_rfc7629(extension):
             # A foreign agent, or somebody on the way, may have added it.
             raise Refused("multipath-unauthenticated", ReplyCode.POORLY_FORMED_REQUEST)
 
