@@ -3,6 +3,7 @@
 import pytest
 
 from flowbind.events import DeregisterRequested, InterfaceUp, PolicyReplaced
+from flowbind.wire.iana import RequestFlag
 
 
 def trying(make_trip, multipath):
@@ -218,4 +219,5 @@ def test_a_plain_node_deregisters_all_by_its_home_address(make_trip):
     trip.up("wlan0")
     trip.hear(DeregisterRequested())
     assert (trip.asked.care_of_address, trip.asked.lifetime_s) == (trip.home, 0)
+    assert RequestFlag.DECAPSULATION_BY_MOBILE_NODE not in trip.asked.flags
     assert trip.multipath is None

@@ -3,6 +3,7 @@
 from ipaddress import IPv4Address
 
 import pytest
+from msgspec import structs
 
 from flowbind.auth.association import SecurityAssociation
 from flowbind.auth.replay import to_ntp
@@ -181,6 +182,16 @@ def test_a_reply_without_authentication_changes_nothing(trip):
     trip.hear(Received(b"\x03", event.source, 434, event.destination, 40000))
     trip.hear(Received(trip.sent.payload, event.source, 434, event.destination, 40000))
     assert trip.bids == []
+
+
+@pytest.mark.rfc("5944", "3.6.2.1", "MN-27")
+@pytest.mark.parametrize("code", [0, 133])
+def test_a_reply_with_two_authentications_changes_nothing(trip, code):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    event = trip.reply(code)
+    trip.hear(structs.replace(event, payload=event.payload + event.payload[20:]))
+    assert trip.last == []
+    assert trip.engine.statistics == {"sent": 1, "discarded_authenticator-repeated": 1}
 
 
 @pytest.mark.rfc("5944", "5.7.1")

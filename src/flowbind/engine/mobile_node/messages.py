@@ -1,6 +1,7 @@
 """Registration Requests out (RFC 5944 3.6.1, RFC 7629 5.1), Registration Replies in (3.6.2)."""
 
 from ipaddress import IPv4Address
+from typing import Final
 
 from flowbind.auth.authenticator import AuthenticationError, protect, verify
 from flowbind.effects import SendDatagram
@@ -9,12 +10,15 @@ from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.model.binding import Encapsulation
 from flowbind.model.config import InterfaceConfig, MobileNodeConfig
+from flowbind.wire.authentication import Authentication
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import Extension
 from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MultipathFlag, RequestFlag
-from flowbind.wire.message import decode
+from flowbind.wire.message import all_of, decode
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+
+_KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
 
 
 def multipath_of(config: InterfaceConfig, flags: MultipathFlag) -> Multipath:
@@ -41,6 +45,9 @@ def request(
     extensions: tuple[Extension, ...],
 ) -> SendDatagram:
     """Build a request, authenticated, out of the interface `via` (RFC 5944 3.6.1)."""
+    if care_of_address == config.home_address:
+        # 3.6.1.2: D is for a care-of address that is co-located, which this one is not.
+        flags &= ~RequestFlag.DECAPSULATION_BY_MOBILE_NODE
     message = RegistrationRequest(
         flags=flags,
         lifetime_s=lifetime_s,
@@ -51,7 +58,7 @@ def request(
         extensions=extensions,
     )
     return SendDatagram(
-        payload=protect(message, ExtensionType.MOBILE_HOME_AUTHENTICATION, config.association),
+        payload=protect(message, _KIND, config.association),
         source=source,
         source_port=0,
         destination=config.home_agent,
@@ -74,7 +81,9 @@ def reply_of(config: MobileNodeConfig, event: Received) -> RegistrationReply:
     if message.home_address != config.home_address:
         raise Refused("home-address-unknown")
     try:
-        verify(event.payload, ExtensionType.MOBILE_HOME_AUTHENTICATION, config.association)
+        verify(event.payload, _KIND, config.association)
     except AuthenticationError as error:
         raise Refused(error.reason) from error
+    if [each.type for each in all_of(message, Authentication)].count(_KIND) > 1:
+        raise Refused("authenticator-repeated")
     return message
