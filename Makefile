@@ -12,7 +12,7 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CLANG ?= $(or $(shell command -v clang),$(shell compgen -c clang- | grep -xE 'clang-[0-9]+' | sort -Vu | tail -n 1),clang)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: ready ## RFC 7629's own scenario on real packets (root); DEMO="--html demo.html" adds a page
 	@$(ROOT) $(BIN)/flowbind lab demo $(DEMO)
@@ -35,6 +35,9 @@ static: ready
 bpf: ## the BPF objects
 	@$(MAKE) -C bpf CLANG="$(CLANG)"
 
+conformance: ready ## docs/conformance.md, from the clauses and the marks of the tests
+	@$(BIN)/python -m tests.conformance.table
+
 bench: ready ## what the tunnels and the daemons cost (root); BENCH="--json FILE" keeps the figures
 	@$(ROOT) $(BIN)/python -m bench.run $(BENCH)
 
@@ -53,4 +56,4 @@ ready: installed
 installed:
 	@tools/install
 
-.PHONY: help demo test check static bpf bench clean ready installed
+.PHONY: help demo test check static bpf conformance bench clean ready installed

@@ -64,20 +64,20 @@ def test_hmac_sha256_by_the_vectors_of_rfc_4231(key, data, digest):
     assert compute(data, association(key, Algorithm.HMAC_SHA256)).hex() == digest
 
 
-@pytest.mark.rfc("5944", "5.1")
+@pytest.mark.rfc("5944", "5.1", "AUTH-10")
 def test_keyed_md5_has_the_key_at_both_ends():
     # Of the test suite of RFC 1321: 80 digits.
     keyed = association(b"1234567890", Algorithm.KEYED_MD5)
     assert compute(b"1234567890" * 6, keyed).hex() == "57edf4a22be3c955ac49da2e2107b67a"
 
 
-@pytest.mark.rfc("5944", "3.5.1")
+@pytest.mark.rfc("5944", "3.5.1", "AUTH-5", "AUTH-8")
 @pytest.mark.parametrize("name", ["request", "reply"])
 def test_golden_messages_are_verified(vector, name):
     verify(vector(name), MHAE, ASSOCIATION)
 
 
-@pytest.mark.rfc("5944", "3.5.1")
+@pytest.mark.rfc("5944", "3.5.1", "AUTH-5", "AUTH-8")
 def test_golden_messages_are_made(vector):
     for name in ("request", "reply"):
         message = decode(vector(name))
@@ -85,7 +85,7 @@ def test_golden_messages_are_made(vector):
         assert protect(bare, MHAE, ASSOCIATION) == vector(name)
 
 
-@pytest.mark.rfc("5944", "3.5.1")
+@pytest.mark.rfc("5944", "3.5.1", "AUTH-5")
 def test_every_octet_in_front_of_the_authenticator_is_covered(vector):
     octets = vector("request")
     for at in range(len(octets)):
@@ -96,7 +96,7 @@ def test_every_octet_in_front_of_the_authenticator_is_covered(vector):
                 verify(bytes(forged), MHAE, ASSOCIATION)
 
 
-@pytest.mark.rfc("5944", "3.5.1")
+@pytest.mark.rfc("5944", "3.5.1", "AUTH-5")
 def test_what_is_behind_the_authenticator_is_not_covered(vector):
     verify(vector("request") + vector("multipath-bulk"), MHAE, ASSOCIATION)
 
@@ -111,7 +111,7 @@ def test_it_is_the_octets_as_they_came_that_are_covered():
     verify(bytes(octets), MHAE, ASSOCIATION)
 
 
-@pytest.mark.rfc("5944", "3.5.1")
+@pytest.mark.rfc("5944", "3.5.1", "AUTH-6")
 @pytest.mark.parametrize(("algorithm", "octets"), AUTHENTICATOR_OCTETS)
 @pytest.mark.parametrize(
     "kind",
@@ -132,7 +132,16 @@ def test_what_is_protected_is_verified_by_the_same_key_only(kind, algorithm, oct
         verify(payload, kind, association(b"another key", algorithm))
 
 
+@pytest.mark.rfc("5944", "3.5.1", "AUTH-7")
+@pytest.mark.rfc("5944", "5.1", "AUTH-9")
+@given(st.integers(256, 0xFFFFFFFF), st.sampled_from(Algorithm), st.binary(min_size=1))
+def test_any_spi_goes_with_any_algorithm_and_any_key(spi, algorithm, key):
+    ours = SecurityAssociation(spi, key, algorithm)
+    verify(protect(REPLY, MHAE, ours), MHAE, ours)
+
+
 @pytest.mark.rfc("5944", "3.5.2")
+@pytest.mark.rfc("5944", "3.5.1", "AUTH-6")
 def test_another_spi_is_not_tried(vector):
     with pytest.raises(AuthenticationError) as refused:
         verify(vector("request"), MHAE, SecurityAssociation(257, GOLDEN_KEY))

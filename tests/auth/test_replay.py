@@ -25,7 +25,7 @@ moments = st.integers(0, 4_000_000_000 << 20).map(lambda ticks: ticks / (1 << 20
 identifications = st.integers(0, (1 << 64) - 1)
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-6")
 @pytest.mark.parametrize(
     ("unix_s", "ntp"),
     [
@@ -41,6 +41,7 @@ def test_ntp_time_and_its_next_era(unix_s, ntp):
     assert to_ntp(unix_s) == ntp
 
 
+@pytest.mark.rfc("5944", "5.7.1", "ID-7")
 @given(moments)
 def test_the_low_12_bits_are_zero_and_a_microsecond_is_still_seen(now):
     assert to_ntp(now) & 0xFFF == 0
@@ -54,14 +55,14 @@ def test_distance_is_signed_and_does_not_see_the_end_of_the_era(earlier, seconds
     assert math.isclose(distance_s(later, earlier), seconds, abs_tol=1e-6)
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-9")
 @pytest.mark.parametrize("now", [NOW, ERA_1_UNIX_S, ERA_1_UNIX_S - 3, ERA_1_UNIX_S + 3])
 @pytest.mark.parametrize("skew_s", [-7, -1, 0, 1, 7])
 def test_within_tolerance_either_way_is_accepted(now, skew_s):
     check_timestamp(to_ntp(now + skew_s), None, now, TOLERANCE_S)
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-9")
 @pytest.mark.parametrize("now", [NOW, ERA_1_UNIX_S, ERA_1_UNIX_S - 3, ERA_1_UNIX_S + 3])
 @pytest.mark.parametrize("skew_s", [-1e9, -7.001, 7.001, 1e9])
 def test_out_of_tolerance_either_way_is_refused(now, skew_s):
@@ -70,7 +71,7 @@ def test_out_of_tolerance_either_way_is_refused(now, skew_s):
     assert refused.value.reason == "timestamp-out-of-tolerance"
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-9")
 @pytest.mark.parametrize("now", [NOW, ERA_1_UNIX_S])
 def test_only_later_than_the_last_one_is_accepted(now):
     last = to_ntp(now)
@@ -82,7 +83,7 @@ def test_only_later_than_the_last_one_is_accepted(now):
         assert refused.value.reason == "timestamp-not-later"
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-9")
 def test_later_means_later_across_the_end_of_the_era_too():
     last = to_ntp(ERA_1_UNIX_S - 1)
     now = ERA_1_UNIX_S + 1
@@ -93,7 +94,7 @@ def test_later_means_later_across_the_end_of_the_era_too():
         check_timestamp(last, to_ntp(now), now, TOLERANCE_S)
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-10")
 @given(identifications, moments)
 def test_a_mismatch_is_answered_with_our_seconds_above_the_low_half_of_the_request(sent, now):
     answer = mismatch_identification(sent, now)
@@ -102,7 +103,7 @@ def test_a_mismatch_is_answered_with_our_seconds_above_the_low_half_of_the_reque
     assert answer >> 32 == (int(now) + NTP_UNIX_OFFSET_S) % (1 << 32)
 
 
-@pytest.mark.rfc("5944", "3.6.2.3")
+@pytest.mark.rfc("5944", "3.6.2.3", "MN-35")
 @pytest.mark.parametrize("now", [NOW, ERA_1_UNIX_S])
 @pytest.mark.parametrize("ahead_s", [-86400, -1, 0, 1, 3600, 1e7])
 def test_a_node_learns_the_clock_of_its_home_agent_and_is_accepted(now, ahead_s):
@@ -116,7 +117,7 @@ def test_a_node_learns_the_clock_of_its_home_agent_and_is_accepted(now, ahead_s)
     check_timestamp(next_identification(None, now, offset_s), None, now + ahead_s, TOLERANCE_S)
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-8")
 @given(identifications, moments)
 def test_each_identification_is_later_than_the_last(last, now):
     following = next_identification(last, now)
@@ -125,7 +126,7 @@ def test_each_identification_is_later_than_the_last(last, now):
     assert following & 0xFFF == 0
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-8")
 def test_a_clock_that_stands_still_still_gives_new_ones():
     given_out: list[int] = []
     for _ in range(1000):

@@ -25,7 +25,8 @@ INNER = [
 ]
 
 
-@pytest.mark.rfc(3024, "4.3.2")
+@pytest.mark.rfc("3024", "4.3.2")
+@pytest.mark.rfc("5944", "4.2.3", "FW-10")
 @BOTH
 @pytest.mark.parametrize("inner", INNER)
 def test_the_home_agent_gives_back_the_same_octets(agent, encapsulation, inner):
@@ -44,6 +45,7 @@ def mobile_path(encapsulation=Encapsulation.IP_IN_IP):
     return structs.replace(there, local=there.remote, remote=AGENT, interface="wlan0")
 
 
+@pytest.mark.rfc("5944", "4.1", "FW-2")
 @BOTH
 def test_the_mobile_node_gives_back_the_same_octets(mobile, encapsulation):
     mobile.plane.program(node([mobile_path(encapsulation)]))
@@ -75,7 +77,7 @@ def test_padding_of_the_outer_frame_is_not_counted(agent):
     assert outcome.counted["decapsulated_octets"] == 28
 
 
-@pytest.mark.rfc(6040, "4.2")
+@pytest.mark.rfc("6040", "4.2")
 @pytest.mark.parametrize(
     ("outer", "inner", "after"),
     [

@@ -23,7 +23,9 @@ def after_ethernet(data):
     return bytes(data)[14:]
 
 
-@pytest.mark.rfc(2003, "3.1")
+@pytest.mark.rfc("2003", "3.1")
+@pytest.mark.rfc("5944", "4.1", "FW-1")
+@pytest.mark.rfc("5944", "4.2.3", "FW-5", "FW-8")
 @BOTH
 @pytest.mark.parametrize("interface", [None, "wlan0"])
 @pytest.mark.parametrize("size", [0, 1, 1400])
@@ -59,7 +61,7 @@ def test_what_any_care_of_address_of_the_node_tunnelled_to_it_is_dropped(agent, 
     assert (outcome.verdict, outcome.counted) == (DROPPED, {"drop_loop": 1})
 
 
-@pytest.mark.rfc(6040, "4.1")
+@pytest.mark.rfc("6040", "4.1")
 @BOTH
 @pytest.mark.parametrize("ecn", range(4))
 @pytest.mark.parametrize("dscp", [0, 46, 63])
@@ -71,7 +73,7 @@ def test_dscp_is_copied_and_the_outer_header_not_ecn_capable(agent, encapsulatio
     assert after_ethernet(outcome.packet) == bytes(tunnelled(inner, encapsulation, tos=dscp << 2))
 
 
-@pytest.mark.rfc(2003, "3.1")
+@pytest.mark.rfc("2003", "3.1")
 @BOTH
 def test_a_packet_that_may_be_fragmented_still_may(agent, encapsulation):
     agent.plane.program(node([path(1, encapsulation=encapsulation)]))
@@ -103,6 +105,8 @@ def test_the_padding_of_a_short_frame_is_not_tunnelled(agent):
 
 UNTOUCHED_FRAMES = {
     "to nobody of ours": frame(down(dst="10.9.0.99")),
+    "to everybody at home": frame(down(dst="10.9.0.255")),
+    "to a group": frame(down(dst="224.0.0.251")),
     "signalling": frame(down(UDP(sport=434, dport=434), src="192.0.2.1", dst=str(AGENT))),
     "ttl ends here": frame(down(ttl=1)),
     "no ttl": frame(down(ttl=0)),
@@ -121,6 +125,7 @@ UNTOUCHED_FRAMES = {
 }
 
 
+@pytest.mark.rfc("5944", "4.3", "FW-13")
 @pytest.mark.parametrize("name", UNTOUCHED_FRAMES)
 def test_what_is_none_of_our_business_is_left_alone(agent, mobile, name):
     data = bytes(UNTOUCHED_FRAMES[name])
@@ -159,7 +164,7 @@ def chosen(agent, packet):
     return IP(after_ethernet(outcome.packet)).dst
 
 
-@pytest.mark.rfc(6088, "3.1")
+@pytest.mark.rfc("6088", "3.1")
 @pytest.mark.parametrize(
     ("selector", "matching", "other"),
     [

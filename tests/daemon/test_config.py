@@ -27,6 +27,7 @@ ASSOCIATION = SecurityAssociation(spi=256, key=KEY)
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+@pytest.mark.rfc("5944", "3.8.1", "HA-2", "HA-3")
 def test_the_least_that_a_home_agent_needs(read, configuration):
     assert read(configuration("home-agent")) == HomeAgentSettings(
         HomeAgentConfig(
@@ -42,6 +43,7 @@ def test_the_least_that_a_home_agent_needs(read, configuration):
     )
 
 
+@pytest.mark.rfc("5944", "3.6", "MN-1")
 def test_the_least_that_a_mobile_node_needs(read, configuration):
     assert read(configuration("mobile-node")) == MobileNodeSettings(
         MobileNodeConfig(

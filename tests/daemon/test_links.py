@@ -40,6 +40,7 @@ def usable(links=(WLAN,), addresses=OWN, routes=(DEFAULT,)):
     return care_of_addresses(Snapshot(links, addresses, routes), ["wlan0"], AGENT, HOME)
 
 
+@pytest.mark.rfc("5944", "1.7", "LOC-1")
 def test_carrier_address_and_route_make_an_interface_usable():
     assert usable() == {"wlan0": CARE_OF}
 

@@ -5,6 +5,8 @@ import time
 from ipaddress import IPv4Address
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.packet import Raw
 
 from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.sockets import BATCH, InterfacePorts, Port
@@ -58,6 +60,26 @@ def test_an_icmp_error_is_survived(port):
 def test_what_cannot_be_sent_is_lost_in_silence(port):
     port.send(datagram(b"x" * 70_000, port))
     assert port.receive() == []
+
+
+@pytest.mark.rfc("5944", "3.8.2.1", "HA-18")
+def test_what_is_broadcast_is_not_heard(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sender.sendto(b"to all", ("127.255.255.255", port.port))
+        sender.sendto(b"to one", ("127.0.0.1", port.port))
+    assert [each.payload for each in port.receive()] == [b"to one"]
+
+
+@pytest.mark.root
+@pytest.mark.rfc("5944", "3.1", "REG-6", "REG-7")
+def test_a_wrong_checksum_is_discarded_and_none_at_all_is_not(port):
+    to_us = IP(src="127.0.0.1", dst="127.0.0.1")
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
+        for payload, checksum in ((b"wrong", 0x1234), (b"none", 0), (b"right", None)):
+            udp = UDP(sport=40000, dport=port.port, chksum=checksum)
+            sender.sendto(bytes(to_us / udp / Raw(payload)), ("127.0.0.1", 0))
+    assert [each.payload for each in port.receive()] == [b"none", b"right"]
 
 
 def test_a_port_in_use_is_named(port):

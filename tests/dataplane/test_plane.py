@@ -88,6 +88,7 @@ def test_removes_a_node_and_only_that(plane):
     assert plane.nodes() == (node([path(1)], home=OTHER_HOME),)
 
 
+@pytest.mark.rfc("7629", "4.2", "A-8", "A-9")
 def test_the_first_rule_that_can_be_carried_out_decides(plane):
     rules = [
         forward(9, **udp_to(40000)),
@@ -114,6 +115,7 @@ def test_without_a_path_that_sends_there_is_no_path(plane):
     assert plane.decide(packet()) == Decision("no-path")
 
 
+@pytest.mark.rfc("7629", "6", "RT-2", "A-27")
 def test_spreads_what_no_rule_names_by_weight(plane):
     plane.program(node([path(1, weight=3), path(2, weight=1)]))
     bids = [plane.decide(packet(remote_port=port)).bid for port in range(1, 1001)]
@@ -121,6 +123,7 @@ def test_spreads_what_no_rule_names_by_weight(plane):
     assert set(bids) == {1, 2}
 
 
+@pytest.mark.rfc("7629", "6", "RT-2")
 def test_a_lost_path_moves_only_its_own_flows(plane):
     plane.program(node([path(1), path(2), path(3)]))
     before = [plane.decide(packet(remote_port=port)).bid for port in range(1, 300)]

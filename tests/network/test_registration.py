@@ -9,7 +9,7 @@ from flowbind.events import DeregisterRequested, PolicyReplaced, RegisterRequest
 NAMES = ["wlan0", "wwan0", "cdma0"]
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-3", "MP-MN-4")
 def test_each_interface_is_registered_through_itself(world):
     world.up("wlan0", "wwan0", "cdma0")
     assert world.bids == [1, 2, 3]
@@ -18,7 +18,7 @@ def test_each_interface_is_registered_through_itself(world):
     assert set(world.replies) == {0}
 
 
-@pytest.mark.rfc("7629", "5.2")
+@pytest.mark.rfc("7629", "5.2", "FB-HA-1")
 def test_both_ends_hold_the_same_rules_in_the_same_order(world):
     for name in ("wlan0", "wwan0", "cdma0"):
         world.up(name)
@@ -44,7 +44,7 @@ def test_renewal_goes_on_for_a_day_without_a_change_of_forwarding(make_world):
     assert world.agent.statistics["expired"] == 0
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-11")
 def test_deregistering_moves_own_packets_before_the_request_leaves(world):
     world.up("wlan0", "wwan0")
     world.at_node(DeregisterRequested("wlan0"))
@@ -100,7 +100,7 @@ def test_a_carrier_loss_deregisters_over_another_interface_at_once(world):
     assert world.bids == [2]
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-10", "MP-HA-5")
 def test_bulk_renewal_is_one_request_for_all(world, tools):
     world.up("wlan0", "wwan0", "cdma0")
     world.run(60)
@@ -115,7 +115,7 @@ def test_bulk_renewal_is_one_request_for_all(world, tools):
     assert min(each.binding.expires_at for each in world.node.paths) > world.now + 590
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-12", "MP-HA-5")
 def test_bulk_deregistration_leaves_nothing_on_either_side(world, tools):
     world.up("wlan0", "wwan0", "cdma0")
     world.at_node(DeregisterRequested())
@@ -134,7 +134,8 @@ def test_bulk_deregistration_leaves_nothing_on_either_side(world, tools):
     assert world.policies_agree()
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "MN-35")
+@pytest.mark.rfc("5944", "5.7", "ID-1")
 @pytest.mark.parametrize("clock_s", [-86_400.0, -30.0, 30.0, 86_400.0])
 def test_a_clock_that_differs_is_resynchronised_by_133(world, clock_s):
     world.node_clock_s = clock_s
@@ -187,7 +188,7 @@ def test_a_replaced_policy_reaches_the_home_agent(world, tools, first):
         assert sorted(world.bids) == sorted({"wlan0": 1, "wwan0": 2, "cdma0": 3}[n] for n in first)
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-6", "MP-MN-7")
 def test_152_falls_back_to_one_plain_binding(make_world):
     world = make_world(agent={"multipath": False})
     world.up("wwan0", "wlan0")

@@ -14,6 +14,7 @@ KINDS = [
 @pytest.mark.rfc("5944", "3.5.2")
 @pytest.mark.rfc("5944", "3.5.3")
 @pytest.mark.rfc("5944", "3.5.4")
+@pytest.mark.rfc("5944", "1.6", "SA-2")
 @pytest.mark.parametrize(("kind", "number"), KINDS)
 def test_type_length_spi_authenticator(kind, number):
     octets = bytes((number, 20)) + bytes.fromhex("00000100") + bytes(range(16))
@@ -32,6 +33,7 @@ def test_an_authenticator_of_any_length_that_one_octet_can_say(octets):
     assert Authentication.decode(extension.type, extension.encode()[2:]) == extension
 
 
+@pytest.mark.rfc("5944", "1.6", "SA-2")
 @pytest.mark.parametrize("data", [b"", b"\x00\x00\x01"])
 def test_without_room_for_an_spi_there_is_only_silence(data):
     with pytest.raises(WireError) as refused:

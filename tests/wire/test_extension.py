@@ -42,14 +42,14 @@ def test_the_registry_holds_exactly_these_rows():
 
 @pytest.mark.rfc("5944", "1.9")
 @pytest.mark.rfc("5944", "1.10")
-@pytest.mark.rfc("5944", "1.11")
+@pytest.mark.rfc("5944", "1.11", "EXT-3")
 @pytest.mark.parametrize(("number", "letter"), ROWS)
 def test_each_type_is_framed_as_its_rfc_says(number, letter):
     assert REGISTRY[number].framing is LETTERS[letter]
 
 
 @pytest.mark.rfc("5944", "1.8")
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "A-10")
 @pytest.mark.parametrize(("number", "letter"), ROWS)
 def test_below_128_no_type_may_be_skipped_and_154_may_not_either(number, letter):
     assert REGISTRY[number].skippable is (number == 0 or (number >= 128 and number != 154))
@@ -103,7 +103,7 @@ def test_dynamic_home_agent_in_its_two_formats(subtype):
     assert b"".join(each.encode() for each in extensions[:2]) == short + long
 
 
-@pytest.mark.rfc("5944", "1.8")
+@pytest.mark.rfc("5944", "1.8", "EXT-1")
 @pytest.mark.parametrize("number", [number for number in UNKNOWN if number < 128])
 def test_an_unknown_type_below_128_discards_the_message(number):
     with pytest.raises(WireError) as refused:
@@ -112,7 +112,7 @@ def test_an_unknown_type_below_128_discards_the_message(number):
     assert (refused.value.reason, refused.value.code) == ("unknown-extension", None)
 
 
-@pytest.mark.rfc("5944", "1.8")
+@pytest.mark.rfc("5944", "1.8", "EXT-2")
 @pytest.mark.parametrize("number", [number for number in UNKNOWN if number >= 128])
 def test_an_unknown_type_from_128_on_is_skipped(number):
     octets = bytes((number, 3)) + b"abc"
@@ -123,7 +123,7 @@ def test_an_unknown_type_from_128_on_is_skipped(number):
     )
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "A-10")
 @pytest.mark.parametrize("subtype", [0, 3, 254, 255])
 def test_an_unknown_subtype_of_154_discards_the_message(subtype):
     with pytest.raises(WireError) as refused:

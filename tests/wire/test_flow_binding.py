@@ -13,19 +13,19 @@ GOLDEN = [
 ]
 
 
-@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "4.2", "FB-E-1", "A-12")
 @pytest.mark.parametrize(("name", "extension"), GOLDEN)
 def test_golden_both_ways(vector, name, extension):
     assert extension.encode() == vector(name)
     assert FlowBinding.decode(vector(name)[4:]) == extension
 
 
-@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "4.2", "FB-E-2")
 def test_drop_without_a_bid_is_sent_with_255(vector):
     assert FlowBinding(FlowAction.DROP, (), FROM_PORT_80).encode() == vector("flow-binding-drop")
 
 
-@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "4.2", "FB-E-3")
 @pytest.mark.parametrize("bid", [0, 1, 254, 255])
 def test_the_bid_octet_of_drop_may_be_anything(bid):
     extension = FlowBinding.decode(bytes((0, 1, bid, 1)) + bytes.fromhex(SELECTOR))
@@ -42,7 +42,7 @@ def test_a_reserved_bid_of_forward_decodes_for_the_home_agent_to_answer_153(bid)
     assert extension.bids == (bid, 7)
 
 
-@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "4.2", "FB-E-1", "A-13")
 @pytest.mark.parametrize("count", range(1, MAX_BIDS + 1))
 def test_the_bid_list_is_not_padded(count):
     bids = tuple(range(1, count + 1))
@@ -69,7 +69,7 @@ def test_the_longest_selector_behind_the_longest_list(vector, name, number, octe
     assert extension.selector.format == number
 
 
-@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "4.2", "FB-E-1", "FB-E-2", "FB-E-4", "A-20")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -102,7 +102,7 @@ def test_what_is_malformed_is_answered_with_134(data, reason):
     assert refused.value.code is ReplyCode.POORLY_FORMED_REQUEST
 
 
-@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "4.2", "A-12", "A-13")
 def test_octets_between_list_and_format_are_not_taken_for_padding():
     # Figure 5 draws TS Format at a 32-bit boundary; with one BID this octet would be padding.
     with pytest.raises(WireError, match="flow-binding-ts-format"):

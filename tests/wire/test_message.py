@@ -98,7 +98,7 @@ def test_an_empty_datagram_is_no_message():
         decode(b"")
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "XX-E-5")
 def test_type_154_behind_the_authentication_is_found_to_be_unprotected(vector):
     behind = vector("multipath-bulk")
     before, authentication, after = split_at_authentication(

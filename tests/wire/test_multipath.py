@@ -11,7 +11,7 @@ GOLDEN = [
 ]
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "MP-E-2")
 @pytest.mark.parametrize(("name", "extension"), GOLDEN)
 def test_golden_both_ways(vector, name, extension):
     assert extension.encode() == vector(name)
@@ -27,7 +27,7 @@ def test_the_flags_by_name(vector):
     assert (overwrite.bulk, overwrite.overwrite) == (False, True)
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "MP-E-6")
 @pytest.mark.parametrize("flags", [0x3F, 0x20, 0x01, 0xBF, 0x7F, 0xFF])
 def test_reserved_bits_are_ignored_on_receipt_and_sent_as_zero(flags):
     extension = Multipath.decode(bytes((4, 1, 1, flags)))
@@ -44,7 +44,7 @@ def test_b_and_o_together_decode_for_the_home_agent_to_refuse():
     assert extension.overwrite
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "A-20")
 @pytest.mark.parametrize("access_technology", [0, 14, 255])
 def test_an_unknown_access_technology_is_accepted(access_technology):
     data = bytes((access_technology, 1, 1, 0))
@@ -53,13 +53,13 @@ def test_an_unknown_access_technology_is_accepted(access_technology):
     assert Multipath.decode(data).encode()[4:] == data
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "MP-E-3")
 @pytest.mark.parametrize(("label", "bid"), [(1, 1), (255, 254)])
 def test_the_ends_of_the_legal_ranges(label, bid):
     assert Multipath.decode(bytes((4, label, bid, 0))) == Multipath(4, label, bid)
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "MP-E-2", "MP-E-3", "A-20")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -24,7 +24,9 @@ def assert_made_with(desk, association):
         verify(datagram.payload, KIND, desk.association if association is OTHER else OTHER)
 
 
-@pytest.mark.rfc("5944", "3.8.2.1")
+@pytest.mark.rfc("5944", "3.2", "AUTH-4")
+@pytest.mark.rfc("5944", "3.5.1", "AUTH-6")
+@pytest.mark.rfc("5944", "3.8.2.1", "HA-13")
 @pytest.mark.parametrize("first", [True, False])
 def test_a_request_is_answered_with_the_association_that_it_names(desk, first):
     association = desk.association if first else OTHER
@@ -37,25 +39,28 @@ def test_a_request_is_answered_with_the_association_that_it_names(desk, first):
     assert_made_with(desk, association)
 
 
+@pytest.mark.rfc("5944", "3.5.1", "AUTH-6")
 def test_the_key_of_one_spi_is_not_taken_for_another(desk):
     swapped = structs.replace(OTHER, spi=desk.association.spi)
     assert desk.ask(association=swapped) == 131
     assert desk.engine.records == {}
 
 
+@pytest.mark.rfc("5944", "3.8.2.1", "HA-9")
 def test_an_spi_of_neither_hears_nothing(desk):
     assert desk.ask(association=structs.replace(OTHER, spi=258)) is None
     assert desk.engine.statistics == {"refused_no-security-association": 1}
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-9")
 def test_what_was_accepted_under_one_spi_is_a_replay_under_another(desk):
     assert desk.ask(desk.multipath(1)) == 0
     used = desk.identification
     assert desk.ask(desk.multipath(1), association=OTHER, identification=used) == 133
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "ID-9")
+@pytest.mark.rfc("5944", "3.8.2.1", "HA-15")
 def test_each_association_has_its_own_tolerance(desk):
     desk.identification = None
     late = desk.request(desk.multipath(1), association=OTHER)

@@ -19,6 +19,10 @@ def path(desk, bid, **changes) -> Path:
 
 
 @pytest.mark.rfc("7629", "5.2")
+@pytest.mark.rfc("7629", "5.1", "MP-HA-4", "MP-HA-7")
+@pytest.mark.rfc("5944", "3.8.1", "HA-4")
+@pytest.mark.rfc("5944", "3.8.2.2", "HA-20")
+@pytest.mark.rfc("5944", "4.2.3", "FW-8")
 def test_a_first_registration_asks_for_forwarding_a_record_and_then_the_reply(desk):
     assert desk.ask(desk.multipath(1)) == 0
     binding = Binding(
@@ -43,14 +47,15 @@ def test_a_first_registration_asks_for_forwarding_a_record_and_then_the_reply(de
     assert desk.engine.records == {desk.home: record}
 
 
-@pytest.mark.rfc("7629", "5.2")
+@pytest.mark.rfc("7629", "5.2", "A-16", "A-26")
+@pytest.mark.rfc("7629", "5.1", "MP-HA-4", "MP-HA-7")
 def test_each_bid_adds_a_binding_and_code_0_whatever_the_s_bit_says(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(3), flags=RequestFlag.SIMULTANEOUS_BINDINGS) == 0
     assert desk.bids == [1, 2, 3]
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "MP-HA-3")
 def test_no_reply_carries_a_multipath_extension(desk):
     for fields in ({}, {"lifetime_s": 0}):
         assert desk.ask(desk.multipath(1), **fields) == 0
@@ -70,7 +75,7 @@ def test_a_renewal_changes_one_lifetime_and_no_forwarding(desk):
     assert second == before.bindings[1]
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "A-1")
 def test_another_care_of_address_updates_the_binding_in_place(desk):
     desk.register(1, 2)
     moved = desk.care_of_address(9)
@@ -92,7 +97,7 @@ def test_gre_is_negotiated_for_each_path(desk):
     assert kinds == [Encapsulation.IP_IN_IP, Encapsulation.GRE]
 
 
-@pytest.mark.rfc("7629", "2.2")
+@pytest.mark.rfc("7629", "2.2", "A-22")
 def test_one_care_of_address_has_one_binding_the_later_one(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(3), care_of_address=desk.care_of_address(1)) == 0
@@ -106,7 +111,7 @@ def test_one_care_of_address_has_one_binding_the_later_one(desk):
 # ---- B and O
 
 
-@pytest.mark.rfc("7629", "5.2")
+@pytest.mark.rfc("7629", "5.2", "MP-HA-5", "A-3")
 def test_b_extends_every_lifetime_and_registers_its_own_binding(desk):
     desk.register(1, 2)
     desk.now += 300
@@ -117,13 +122,14 @@ def test_b_extends_every_lifetime_and_registers_its_own_binding(desk):
     }
 
 
+@pytest.mark.rfc("7629", "5.2", "A-2")
 def test_b_may_shorten_lifetimes(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(1, desk.bulk), lifetime_s=60) == 0
     assert {each.expires_at for each in desk.record.bindings} == {desk.now + 60}
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-HA-5", "A-4")
 @pytest.mark.parametrize("bid", [1, 77])
 def test_b_with_lifetime_0_removes_everything(desk, bid):
     desk.register(1, 2)
@@ -142,7 +148,7 @@ def test_b_with_lifetime_0_removes_everything(desk, bid):
     assert desk.engine.deadline() is None
 
 
-@pytest.mark.rfc("7629", "5.2")
+@pytest.mark.rfc("7629", "5.2", "MP-HA-6", "A-1")
 def test_o_replaces_all_bindings_and_rules(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(2), desk.forward(80, 2)) == 0
@@ -151,14 +157,14 @@ def test_o_replaces_all_bindings_and_rules(desk):
     assert desk.rules == []
 
 
-@pytest.mark.rfc("7629", "5.2")
+@pytest.mark.rfc("7629", "5.2", "MP-HA-6", "A-1")
 def test_o_of_a_known_bid_leaves_that_one_alone(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(1, desk.overwrite)) == 0
     assert desk.bids == [1]
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "A-19")
 def test_o_is_ignored_in_a_deregistration(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(1, desk.overwrite), lifetime_s=0) == 0
@@ -168,7 +174,7 @@ def test_o_is_ignored_in_a_deregistration(desk):
 # ---- deregistration
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "A-21")
 def test_a_bid_is_deregistered_whatever_the_care_of_address(desk):
     desk.register(1, 2)
     elsewhere = desk.care_of_address(9)
@@ -178,6 +184,8 @@ def test_a_bid_is_deregistered_whatever_the_care_of_address(desk):
 
 
 @pytest.mark.rfc("5944", "3.8.2.2")
+@pytest.mark.rfc("7629", "5.1", "A-21")
+@pytest.mark.rfc("7629", "5.2", "A-26")
 def test_deregistering_what_is_not_there_succeeds(desk):
     assert desk.ask(desk.multipath(1), lifetime_s=0) == 0
     assert desk.kinds == ["SaveNode", "SendDatagram"]
@@ -186,7 +194,7 @@ def test_deregistering_what_is_not_there_succeeds(desk):
     assert desk.bids == [1]
 
 
-@pytest.mark.rfc("5944", "3.8.2.2")
+@pytest.mark.rfc("5944", "3.8.2.2", "HA-21")
 @pytest.mark.parametrize("bid", [None, 2])
 def test_the_home_address_deregisters_everything(desk, bid):
     desk.register(1, 2)
@@ -195,7 +203,7 @@ def test_the_home_address_deregisters_everything(desk, bid):
     assert desk.bids == []
 
 
-@pytest.mark.rfc("5944", "3.8.2.2")
+@pytest.mark.rfc("5944", "3.8.2.2", "HA-22")
 def test_a_plain_deregistration_removes_the_bindings_of_its_address(desk):
     desk.register(1, 2)
     assert desk.ask(lifetime_s=0, care_of_address=desk.care_of_address(2)) == 0
@@ -205,7 +213,7 @@ def test_a_plain_deregistration_removes_the_bindings_of_its_address(desk):
 # ---- plain RFC 5944
 
 
-@pytest.mark.rfc("5944", "3.8.2.2")
+@pytest.mark.rfc("5944", "3.8.2.2", "HA-23")
 def test_a_plain_registration_replaces_the_one_before(desk):
     assert desk.ask() == 0
     assert desk.ask(care_of_address=desk.care_of_address(2)) == 0
@@ -215,6 +223,7 @@ def test_a_plain_registration_replaces_the_one_before(desk):
 
 
 @pytest.mark.rfc("5944", "3.8.2.2")
+@pytest.mark.rfc("5944", "3.8.3.2", "HA-34")
 @pytest.mark.parametrize(("lifetime_s", "code"), [(600, 1), (0, 0)])
 def test_code_1_tells_that_simultaneous_bindings_are_not_kept(desk, lifetime_s, code):
     desk.register(1, 2)
@@ -222,6 +231,7 @@ def test_code_1_tells_that_simultaneous_bindings_are_not_kept(desk, lifetime_s, 
     assert desk.ask(flags=flags, lifetime_s=lifetime_s) == code
 
 
+@pytest.mark.rfc("7629", "5.2", "A-14")
 def test_a_plain_registration_ends_multipath_and_its_rules(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(1), desk.forward(80, 1)) == 0
@@ -230,6 +240,7 @@ def test_a_plain_registration_ends_multipath_and_its_rules(desk):
     assert desk.rules == []
 
 
+@pytest.mark.rfc("7629", "5.2", "A-15")
 def test_multipath_ends_a_plain_registration_and_its_rules(desk):
     assert desk.ask(desk.drop(80)) == 0
     assert desk.rules == [(80,)]
@@ -242,6 +253,7 @@ def test_multipath_ends_a_plain_registration_and_its_rules(desk):
 
 
 @pytest.mark.rfc("5944", "3.8.2.1")
+@pytest.mark.rfc("5944", "3.8.2.3", "HA-30")
 def test_one_binding_too_many_is_denied_with_135(make_desk):
     desk = make_desk(max_bindings=2)
     desk.register(1, 2)

@@ -13,7 +13,8 @@ from flowbind.wire.traffic_selector import Span, TrafficSelector
 DS_OCTET = TrafficSelector(traffic_class=Span(0xB8))
 
 
-@pytest.mark.rfc("7629", "5.2")
+@pytest.mark.rfc("7629", "5.2", "FB-HA-1")
+@pytest.mark.rfc("7629", "4.2", "A-8")
 def test_a_policy_is_forwarded_by_in_the_order_it_was_sent(desk):
     desk.register(1, 2)
     assert (
@@ -29,7 +30,7 @@ def test_a_policy_is_forwarded_by_in_the_order_it_was_sent(desk):
     assert desk.record.rules == program.node.rules
 
 
-@pytest.mark.rfc("7629", "5.2")
+@pytest.mark.rfc("7629", "5.2", "FB-HA-2", "A-6")
 def test_a_rule_of_which_no_bid_is_known_is_denied_with_153(desk):
     desk.register(1)
     before = desk.record
@@ -38,13 +39,14 @@ def test_a_rule_of_which_no_bid_is_known_is_denied_with_153(desk):
     assert desk.kinds == ["SendDatagram", "Log"]
 
 
-@pytest.mark.rfc("7629", "5.2")
+@pytest.mark.rfc("7629", "5.2", "A-6")
 def test_one_known_bid_is_enough_and_the_own_one_counts(desk):
     assert desk.ask(desk.multipath(2), desk.forward(80, 7, 2, 8)) == 0
     assert desk.rules == [(80, 7, 2, 8)]
 
 
 @pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "5.2", "FB-HA-2", "A-6")
 @pytest.mark.parametrize("bid", [0, 255])
 def test_a_reserved_bid_in_a_list_is_one_that_is_not_known(desk, bid):
     desk.register(1)
@@ -52,12 +54,13 @@ def test_a_reserved_bid_in_a_list_is_one_that_is_not_known(desk, bid):
     assert desk.ask(desk.multipath(1), desk.forward(80, bid, 1)) == 0
 
 
-@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "4.2", "FB-E-3")
 def test_the_bid_of_drop_is_ignored(desk):
     assert desk.ask(desk.multipath(1), structs.replace(desk.drop(80), bids=(9,))) == 0
     assert desk.rules == [(80,)]
 
 
+@pytest.mark.rfc("7629", "4.2", "A-17")
 def test_without_multipath_only_drop_can_be_accepted(desk):
     assert desk.ask(desk.forward(80, 1)) == 153
     assert desk.ask(desk.drop(80)) == 0
@@ -66,6 +69,7 @@ def test_without_multipath_only_drop_can_be_accepted(desk):
     assert desk.rules == [(80,)]
 
 
+@pytest.mark.rfc("7629", "4.2", "A-7")
 def test_a_refresh_without_policy_leaves_the_rules_alone(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(1), desk.forward(80, 1)) == 0
@@ -74,6 +78,7 @@ def test_a_refresh_without_policy_leaves_the_rules_alone(desk):
     assert desk.kinds == ["SaveNode", "SendDatagram"]
 
 
+@pytest.mark.rfc("7629", "4.2", "A-7", "A-8")
 def test_a_request_with_policy_replaces_the_rules_of_its_bid_only(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(1), desk.forward(80, 1), desk.forward(81, 1)) == 0
@@ -82,6 +87,7 @@ def test_a_request_with_policy_replaces_the_rules_of_its_bid_only(desk):
     assert desk.rules == [(90, 2), (82, 1)]
 
 
+@pytest.mark.rfc("7629", "4.2", "A-7", "A-8")
 def test_a_rule_sent_again_by_another_bid_keeps_its_place(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(1), desk.forward(80, 1), desk.forward(81, 1)) == 0
@@ -90,7 +96,7 @@ def test_a_rule_sent_again_by_another_bid_keeps_its_place(desk):
     assert [rule.owner for rule in desk.record.rules] == [2, 1, 2]
 
 
-@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "4.2", "A-7")
 def test_rules_outlive_the_binding_that_carried_them_until_another_policy_comes(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(1), desk.forward(80, 1, 2)) == 0
@@ -100,6 +106,7 @@ def test_rules_outlive_the_binding_that_carried_them_until_another_policy_comes(
     assert desk.rules == [(90, 2)]
 
 
+@pytest.mark.rfc("7629", "4.2", "A-7")
 def test_rules_go_with_the_last_binding(desk):
     assert desk.ask(desk.multipath(1), desk.forward(80, 1)) == 0
     assert desk.ask(desk.multipath(1), lifetime_s=0) == 0
@@ -107,6 +114,7 @@ def test_rules_go_with_the_last_binding(desk):
     assert desk.rules == []
 
 
+@pytest.mark.rfc("7629", "4.2", "A-7")
 def test_selectors_that_mean_the_same_are_the_same_rule(desk):
     rule = structs.replace(desk.forward(80, 1), selector=DS_OCTET)
     same = structs.replace(rule, selector=TrafficSelector(traffic_class=Span(0xBB)))
@@ -128,7 +136,7 @@ def test_more_rules_than_the_data_plane_takes_are_denied_with_130(desk):
     assert desk.ask(desk.multipath(1), *rules[1:]) == 0
 
 
-@pytest.mark.rfc("7629", "6")
+@pytest.mark.rfc("7629", "6", "RT-1")
 def test_a_node_that_sends_no_policy_is_forwarded_by_the_static_one(make_desk):
     selector = TrafficSelector(protocol=Span(17))
     voice = StaticFlow("voice", (selector,), FlowAction.FORWARD, (2, 1, 7))

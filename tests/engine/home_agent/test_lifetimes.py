@@ -7,7 +7,8 @@ from flowbind.effects import Log, ProgramForwarding, RemoveForwarding, SaveNode
 from flowbind.engine.home_agent.projection import project
 
 
-@pytest.mark.rfc("5944", "3.8.2.2")
+@pytest.mark.rfc("5944", "3.8.2.2", "LT-1")
+@pytest.mark.rfc("5944", "3.8.3.2", "HA-35")
 @pytest.mark.parametrize(
     ("asked_s", "granted_s"), [(1, 1), (600, 600), (1801, 1800), (65535, 1800)]
 )
@@ -24,7 +25,8 @@ def test_nothing_is_granted_for_ever(make_desk):
     assert desk.reply.lifetime_s == 65534
 
 
-@pytest.mark.rfc("5944", "3.8")
+@pytest.mark.rfc("5944", "3.8", "HA-1")
+@pytest.mark.rfc("5944", "4.2.3", "HA-27")
 def test_a_binding_ends_alone_and_in_silence(desk):
     desk.register(1)
     desk.now += 10

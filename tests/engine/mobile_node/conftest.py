@@ -102,12 +102,14 @@ class Trip:
         identification = asked.identification
         if code == 133:
             identification = mismatch_identification(identification, self.now + clock_s)
+        granted_s = min(lifetime_s, asked.lifetime_s) if code < 2 else 0
         message = RegistrationReply(
             code=code,
-            lifetime_s=min(lifetime_s, asked.lifetime_s) if code < 2 else 0,
+            lifetime_s=fields.get("granted_s", granted_s),
             home_address=fields.get("home_address", HOME),
             home_agent=AGENT,
             identification=fields.get("identification", identification),
+            extensions=fields.get("extensions", ()),
         )
         payload = protect(message, KIND, fields.get("association", ASSOCIATION))
         return Received(payload, AGENT, 434, self.sent.source, 40000, self.sent.interface)

@@ -19,7 +19,8 @@ def is_plain(trip):
 # ---- any code
 
 
-@pytest.mark.rfc("5944", "3.6.2.3")
+@pytest.mark.rfc("5944", "3.6.2.3", "MN-33")
+@pytest.mark.rfc("5944", "2.4.2", "MN-6")
 @pytest.mark.parametrize("code", [128, 129, 130, 131, 135, 136, 139, 191])
 def test_a_denied_request_is_repeated_ever_more_seldom(trip, code):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
@@ -46,6 +47,16 @@ def test_a_denied_renewal_leaves_the_binding_until_its_end(trip):
     assert trip.state("wlan0") == "up"
 
 
+@pytest.mark.rfc("5944", "3.4", "LT-4")
+@pytest.mark.parametrize("granted_s", [1, 3600])
+def test_the_lifetime_in_a_denial_means_nothing(trip, granted_s):
+    trip.up("wlan0")
+    trip.wait(480)
+    before = trip.record
+    trip.answer(130, granted_s=granted_s)
+    assert trip.record == before
+
+
 def test_a_denied_deregistration_is_repeated(trip):
     trip.up("wlan0", "wwan0")
     trip.hear(DeregisterRequested("wlan0"))
@@ -66,7 +77,7 @@ def test_a_registration_granted_for_no_time_is_a_denial(trip):
 # ---- 153
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-8")
 def test_after_153_every_binding_is_registered_anew(make_trip):
     trip = make_trip(make_trip.rule(80, 2), make_trip.rule(81, 1))
     trip.up("wlan0", "wwan0")
@@ -82,7 +93,7 @@ def test_after_153_every_binding_is_registered_anew(make_trip):
     assert (trip.multipath.bid, trip.policy) == (1, [(80, 2), (81, 1)])
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-8")
 def test_a_home_agent_that_still_says_153_gets_no_policy_until_there_is_another(make_trip):
     trip = make_trip(make_trip.rule(80, 1, 2))
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
@@ -100,7 +111,7 @@ def test_a_home_agent_that_still_says_153_gets_no_policy_until_there_is_another(
 # ---- 152
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-6", "MP-MN-7")
 def test_152_makes_a_node_that_prefers_multipath_a_plain_one_for_good(make_trip):
     trip = trying(make_trip, "prefer")
     trip.answer(152)
@@ -213,7 +224,7 @@ def test_without_multipath_another_interface_takes_over(make_trip):
     assert [each.interface for each in trip.record.bindings] == ["wlan0"]
 
 
-@pytest.mark.rfc("5944", "3.6.1.2")
+@pytest.mark.rfc("5944", "3.6.1.2", "MN-14", "MN-22")
 def test_a_plain_node_deregisters_all_by_its_home_address(make_trip):
     trip = make_trip(multipath="off")
     trip.up("wlan0")

@@ -19,7 +19,7 @@ def bid(trip):
     return trip.multipath.bid
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-16")
 def test_own_packets_follow_the_whole_policy_from_the_first_tunnel_on(trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     trip.answer()
@@ -32,7 +32,7 @@ def test_own_packets_follow_the_whole_policy_from_the_first_tunnel_on(trip):
     )
 
 
-@pytest.mark.rfc("7629", "4.2")
+@pytest.mark.rfc("7629", "4.2", "FB-E-2")
 def test_only_rules_of_which_a_bid_is_registered_are_sent_and_drop_has_bid_255(trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     assert trip.policy == [(80, 1, 2), (82, DROP_BID)]
@@ -48,7 +48,7 @@ def test_one_bid_carries_the_policy_and_completes_it(trip):
     assert not trip.asks
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-5")
 def test_a_node_that_is_not_to_exchange_policy_sends_none(make_trip):
     trip = make_trip(make_trip.rule(80, 1), exchange_policy=False)
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))

@@ -11,13 +11,21 @@ from flowbind.effects import Log, ProgramForwarding, SaveNode, SendProbe
 from flowbind.events import DeregisterRequested, InterfaceUp, Received, RegisterRequested
 from flowbind.model.binding import Binding, Encapsulation, NodeRecord
 from flowbind.model.tunnel import NodeForwarding, Path
+from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import MultipathFlag, RequestFlag
+from flowbind.wire.message import all_of
 from flowbind.wire.multipath import Multipath
 
 # ---- registration
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-1", "MP-MN-4")
+@pytest.mark.rfc("5944", "3.1", "REG-3")
+@pytest.mark.rfc("5944", "3.3", "FMT-1")
+@pytest.mark.rfc("5944", "3.6", "MN-4")
+@pytest.mark.rfc("5944", "3.6.1.1", "MN-8", "MN-11")
+@pytest.mark.rfc("5944", "3.6.1.2", "MN-13", "MN-15", "MN-18", "MN-20", "MN-21")
+@pytest.mark.rfc("5944", "5.7.1", "ID-6")
 def test_an_interface_that_comes_up_is_registered_through_itself(trip):
     trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
     assert trip.kinds == ["ProgramForwarding", "DeleteNode", "SendDatagram", "Log"]
@@ -49,7 +57,9 @@ def test_a_path_that_never_was_registered_leaves_no_tunnel(trip):
     assert [each.tunnel for each in trip.engine.paths] == [None, None, None]
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "MP-MN-2", "XX-E-5")
+@pytest.mark.rfc("5944", "3.2", "AUTH-1", "AUTH-3")
+@pytest.mark.rfc("5944", "3.6.1.3", "MN-23")
 def test_rfc_7629_extensions_stand_in_front_of_the_authentication(make_trip):
     trip = make_trip(make_trip.rule(80, 1))
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
@@ -57,7 +67,8 @@ def test_rfc_7629_extensions_stand_in_front_of_the_authentication(make_trip):
     assert kinds == ["Multipath", "FlowBinding", "Authentication"]
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-15")
+@pytest.mark.rfc("5944", "3.6.2.2", "MN-30")
 def test_an_accepted_registration_brings_up_its_tunnel(trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     sent_at, identification = trip.now, trip.asked.identification
@@ -98,6 +109,7 @@ def test_an_accepted_registration_brings_up_its_tunnel(trip):
 
 
 @pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-3", "A-25")
 def test_requests_are_serialised_on_the_answer_not_on_the_clock(trip):
     for name in ("wlan0", "wwan0", "cdma0"):
         trip.hear(InterfaceUp(name, trip.address_of(name)))
@@ -123,6 +135,7 @@ def test_another_interface_waits_no_longer_than_a_second_for_a_silent_one(trip):
     assert sent == {"wlan0", "wwan0"}
 
 
+@pytest.mark.rfc("7629", "5.1", "MP-MN-15")
 def test_gre_is_asked_for_where_it_is_configured(make_trip):
     trip = make_trip()
     config = trip.interface("wlan0").config
@@ -137,10 +150,21 @@ def test_gre_is_asked_for_where_it_is_configured(make_trip):
 
 
 @pytest.mark.rfc("5944", "3.6.2.2")
+@pytest.mark.rfc("7629", "5.2", "A-16")
 def test_a_code_1_is_a_success(trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     trip.answer(1)
     assert trip.bids == [1]
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11")
+def test_a_policy_in_a_reply_is_no_failure(make_trip):
+    trip = make_trip(make_trip.rule(80, 1))
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    (sent,) = all_of(trip.asked, FlowBinding)
+    trip.answer(extensions=(sent, structs.replace(sent, bids=(7, 9))))
+    assert trip.bids == [1]
+    assert trip.state("wlan0") == "up"
 
 
 def test_interfaces_that_are_not_configured_are_ignored(trip):
@@ -154,7 +178,9 @@ def test_interfaces_that_are_not_configured_are_ignored(trip):
 # ---- replies that are none
 
 
-@pytest.mark.rfc("5944", "3.6.2.1")
+@pytest.mark.rfc("5944", "3.6.2.1", "MN-25", "MN-26")
+@pytest.mark.rfc("5944", "5.7", "ID-3")
+@pytest.mark.rfc("5944", "1.7", "LOG-1")
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -174,7 +200,7 @@ def test_a_reply_that_is_not_ours_changes_nothing(trip, fields, reason, code):
     assert trip.engine.statistics == {"sent": 1, f"discarded_{reason}": 1}
 
 
-@pytest.mark.rfc("5944", "3.6.2.1")
+@pytest.mark.rfc("5944", "3.6.2.1", "MN-26")
 def test_a_reply_without_authentication_changes_nothing(trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     event = trip.reply()
@@ -216,7 +242,8 @@ def test_a_reply_counts_once(trip):
 # ---- renewal
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-9")
+@pytest.mark.rfc("5944", "3.6", "MN-5")
 def test_a_binding_is_renewed_before_its_end_through_its_interface(trip):
     trip.up("wlan0", "wwan0")
     identification = trip.asked.identification
@@ -233,7 +260,8 @@ def test_a_binding_is_renewed_before_its_end_through_its_interface(trip):
     assert trip.kinds == ["SaveNode"]
 
 
-@pytest.mark.rfc("5944", "3.6.2.2")
+@pytest.mark.rfc("5944", "3.6.2.2", "MN-31", "MN-32")
+@pytest.mark.rfc("5944", "3.4", "LT-3")
 def test_the_lifetime_counts_from_the_request_and_is_the_shorter_one(trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     sent_at = trip.now
@@ -241,6 +269,14 @@ def test_the_lifetime_counts_from_the_request_and_is_the_shorter_one(trip):
     trip.answer(lifetime_s=100)
     (binding,) = trip.record.bindings
     assert (binding.lifetime_s, binding.expires_at) == (100, sent_at + 100)
+
+
+@pytest.mark.rfc("5944", "3.4", "LT-2")
+def test_no_more_counts_than_was_asked_for(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(granted_s=3600)
+    (binding,) = trip.record.bindings
+    assert (binding.lifetime_s, binding.expires_at) == (600, trip.now + 600)
 
 
 def test_a_registration_that_expires_is_made_anew(trip):
@@ -254,7 +290,7 @@ def test_a_registration_that_expires_is_made_anew(trip):
     assert trip.bids == [1]
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-10", "A-5")
 def test_b_renews_every_binding_in_one_request(trip):
     trip.up("wlan0", "wwan0", "cdma0")
     trip.wait(100)
@@ -270,7 +306,7 @@ def test_b_renews_every_binding_in_one_request(trip):
 # ---- another care-of address
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-13", "MP-MN-14", "A-1")
 def test_an_address_that_changes_is_registered_under_the_same_bid(trip):
     trip.up("wlan0", "wwan0")
     moved = IPv4Address("10.1.0.99")
@@ -306,7 +342,7 @@ def test_an_address_that_is_told_again_is_no_news(trip):
 # ---- deregistration
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-11")
 def test_packets_move_before_the_request_to_deregister_leaves(trip):
     trip.up("wlan0", "wwan0")
     trip.hear(DeregisterRequested("wlan0"))
@@ -338,7 +374,7 @@ def test_what_the_operator_deregistered_stays_so_until_asked_for(trip):
     assert 1 in trip.bids
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-12", "A-5")
 def test_b_with_lifetime_0_deregisters_everything(trip):
     trip.up("wlan0", "wwan0")
     trip.hear(DeregisterRequested())
@@ -353,7 +389,7 @@ def test_b_with_lifetime_0_deregisters_everything(trip):
     assert trip.engine.deadline() is None
 
 
-@pytest.mark.rfc("7629", "4.1")
+@pytest.mark.rfc("7629", "4.1", "MP-E-5")
 @pytest.mark.parametrize("name", [None, "wlan0"])
 def test_o_is_never_set_in_a_deregistration(make_trip, name):
     trip = make_trip(make_trip.rule(80, 1))
@@ -363,7 +399,7 @@ def test_o_is_never_set_in_a_deregistration(make_trip, name):
     assert not trip.multipath.overwrite
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-11")
 def test_a_lost_interface_is_deregistered_by_another_at_once(trip):
     trip.up("wlan0", "wwan0")
     trip.down("wlan0")

@@ -16,14 +16,14 @@ def moments(trip, seconds):
     return found
 
 
-@pytest.mark.rfc("5944", "3.6.3")
+@pytest.mark.rfc("5944", "3.6.3", "MN-37", "MN-39")
 def test_each_timeout_doubles_up_to_a_limit(make_trip):
     trip = make_trip(multipath="require")
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     assert moments(trip, 40) == [1, 3, 7, 15, 23, 31, 39]
 
 
-@pytest.mark.rfc("5944", "3.6.3")
+@pytest.mark.rfc("5944", "3.6.3", "ID-4")
 def test_each_try_has_an_identification_of_its_own(make_trip):
     trip = make_trip(multipath="require")
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
@@ -34,7 +34,7 @@ def test_each_try_has_an_identification_of_its_own(make_trip):
     assert trip.asked.identification & 0xFFFFFFFF != first & 0xFFFFFFFF
 
 
-@pytest.mark.rfc("5944", "3.6.3")
+@pytest.mark.rfc("5944", "3.6.3", "MN-38")
 def test_the_first_timeout_of_a_slow_path_is_over_twice_its_round_trip_time(make_trip):
     trip = make_trip(probe_interval_s=3.0)
     trip.up("wlan0")
@@ -85,7 +85,7 @@ def test_a_deregistration_ends_with_the_lifetime_of_the_binding(trip):
 # ---- 133
 
 
-@pytest.mark.rfc("5944", "5.7.1")
+@pytest.mark.rfc("5944", "5.7.1", "MN-35")
 @pytest.mark.parametrize("clock_s", [-86400.0, -20.4, 20.4, 86400.0])
 def test_133_is_answered_at_once_by_the_home_agents_clock(trip, clock_s):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
@@ -105,7 +105,7 @@ def test_the_clock_is_remembered(trip):
     assert abs(distance_s(trip.asked.identification, to_ntp(trip.now + 3600))) <= 1.0
 
 
-@pytest.mark.rfc("5944", "2.4.2")
+@pytest.mark.rfc("5944", "2.4.2", "MN-6")
 def test_a_second_133_is_answered_no_sooner_than_a_second_later(trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     trip.answer(133, clock_s=100)
@@ -123,6 +123,7 @@ def test_a_request_that_was_overtaken_does_not_move_the_clock(trip):
     assert trip.logged == ["a later request was there first, sending this one again"]
 
 
+@pytest.mark.rfc("5944", "5.7", "ID-4", "ID-5")
 def test_identifications_never_repeat_within_one_moment(trip):
     seen = set()
     for name in ("wlan0", "wwan0", "cdma0"):
