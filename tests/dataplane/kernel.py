@@ -24,6 +24,9 @@ def own_network() -> Iterator[None]:
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     assert libc.unshare(_CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
     try:
+        # Addresses of IPv6 come by themselves, after a while, and would look like a change.
+        for scope in ("all", "default"):
+            Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6").write_text("1")
         run("ip", "link", "set", "lo", "up")
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         yield
