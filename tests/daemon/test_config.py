@@ -169,6 +169,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
     )
 
 
+@pytest.mark.rfc("7629", "4.1", "MP-E-3")
 def test_every_access_technology_has_a_name_both_ways():
     assert set(ACCESS_NAMES.values()) == set(AccessTechnology) - {AccessTechnology.RESERVED}
     assert {access_name(each) for each in ACCESS_NAMES.values()} == set(ACCESS_NAMES)

@@ -135,7 +135,7 @@ def test_bulk_deregistration_leaves_nothing_on_either_side(world, tools):
 
 
 @pytest.mark.rfc("5944", "5.7.1", "MN-35")
-@pytest.mark.rfc("5944", "5.7", "ID-1")
+@pytest.mark.rfc("5944", "5.7", "ID-1", "ID-13")
 @pytest.mark.parametrize("clock_s", [-86_400.0, -30.0, 30.0, 86_400.0])
 def test_a_clock_that_differs_is_resynchronised_by_133(world, clock_s):
     world.node_clock_s = clock_s

@@ -128,7 +128,7 @@ def test_152_makes_a_node_that_prefers_multipath_a_plain_one_for_good(make_trip)
     assert trip.engine.statistics["fallback"] == 1
 
 
-@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.rfc("7629", "5.1", "MP-MN-7b")
 def test_152_is_no_way_out_where_multipath_is_required(make_trip):
     trip = trying(make_trip, "require")
     trip.answer(152)
