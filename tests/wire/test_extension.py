@@ -103,6 +103,16 @@ def test_dynamic_home_agent_in_its_two_formats(subtype):
     assert b"".join(each.encode() for each in extensions[:2]) == short + long
 
 
+@pytest.mark.parametrize("octets", ["8b0105", "8b01000002", "8b020102"])
+def test_a_dynamic_home_agent_that_is_not_long_is_short(octets):
+    payload = bytes.fromhex(octets)
+    length = payload[1]
+
+    first, *_rest = decode_extensions(payload[: 2 + length] + MULTIPATH, 0)
+
+    assert first == UnknownExtension(139, payload[2 : 2 + length])
+
+
 @pytest.mark.rfc("5944", "1.8", "EXT-1")
 @pytest.mark.parametrize("number", [number for number in UNKNOWN if number < 128])
 def test_an_unknown_type_below_128_discards_the_message(number):

@@ -24,6 +24,7 @@ FIRST_SKIPPABLE_TYPE: Final = 128
 
 _DYNAMIC_HOME_AGENT: Final = 139
 _DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset({1, 2})
+_LENGTH_OF_AN_ADDRESS: Final = b"\x00\x04"
 
 
 @unique
@@ -233,10 +234,14 @@ def _read_frame(reader: Reader) -> tuple[int, int | None, bytes]:
         subtype = reader.unsigned(1)
         return extension_type, subtype, reader.octets(reader.unsigned(2))
     length = reader.unsigned(1)
-    if extension_type == _DYNAMIC_HOME_AGENT and length in _DYNAMIC_HOME_AGENT_SUBTYPES:
-        # The figure of RFC 4433 is long, its erratum 898 short, whose Length is always 5.
+    if extension_type == _DYNAMIC_HOME_AGENT and _is_long_dynamic_home_agent(length, reader):
         return extension_type, length, reader.octets(reader.unsigned(2))
     return extension_type, None, reader.octets(length)
+
+
+def _is_long_dynamic_home_agent(second: int, reader: Reader) -> bool:
+    """The figure of RFC 4433 is long, its erratum 898 short. In the long one an address follows."""
+    return second in _DYNAMIC_HOME_AGENT_SUBTYPES and reader.next_is(_LENGTH_OF_AN_ADDRESS)
 
 
 def _decode_content(extension_type: int, subtype: int | None, data: bytes) -> Extension:
