@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from flowbind.auth.association import SecurityAssociation
+from flowbind.dataplane.normal import check
 from flowbind.effects import (
     DeleteNode,
     Effect,
@@ -116,6 +117,11 @@ class World:
             self.at_node(InterfaceUp(name, ADDRESSES[name]))
             self.run(2.0)
 
+    @staticmethod
+    def address_of(name: str) -> IPv4Address:
+        """The address that an interface has when it comes up."""
+        return ADDRESSES[name]
+
     def move(self, name: str, number: int) -> None:
         self.at_node(InterfaceUp(name, ADDRESSES[name] + number))
 
@@ -181,6 +187,7 @@ class World:
                 if path.interface not in self.cut and self._agent_knows(path):
                     self._later("node", ProbeAnswered(path.bid, sequence), 2 * self.delay_s)
             case ProgramForwarding(node=node):
+                check(node)
                 self.forwarding[who] = node
             case RemoveForwarding():
                 self.forwarding[who] = None
@@ -247,8 +254,8 @@ class World:
         ]
         return ours == theirs
 
-    def restart_node(self, policy=POLICY) -> None:
-        record = self.node.record
+    def restart_node(self, policy=POLICY, record: NodeRecord | None = None) -> None:
+        record = record or self.node.record
         self.node = MobileNode(node_config(policy))
         self.at_node(Restored((record,)))
 

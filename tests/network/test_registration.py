@@ -3,8 +3,9 @@
 import random
 
 import pytest
+from msgspec import structs
 
-from flowbind.events import DeregisterRequested, PolicyReplaced, RegisterRequested
+from flowbind.events import DeregisterRequested, InterfaceUp, PolicyReplaced, RegisterRequested
 
 NAMES = ["wlan0", "wwan0", "cdma0"]
 
@@ -208,6 +209,92 @@ def test_152_is_final_where_multipath_is_required(make_world):
     assert world.agent.records == {}
     assert set(world.replies) == {152}
     assert len(world.replies) < 6
+
+
+def silence_towards(world, name):
+    """Let requests through on a path, and no reply back."""
+    world.lose = lambda datagram: datagram.destination == world.addresses.get(name)
+
+
+def share_of_time(world, seconds, holds):
+    """How much of a time something holds, from 0 to 1."""
+    looks = 0
+    for _ in range(seconds * 10):
+        world.run(0.1)
+        looks += holds()
+    return looks / (seconds * 10)
+
+
+def test_a_path_that_brings_no_reply_is_not_left_registered(world):
+    world.up("wwan0")
+    world.at_node(InterfaceUp("wlan0", world.address_of("wlan0")))
+    silence_towards(world, "wlan0")
+    share = share_of_time(world, 120, lambda: 1 in world.bids)
+    assert 0 < share < 0.4
+    world.lose = lambda _datagram: False
+    world.run(20)
+    assert sorted(world.bids) == [1, 2]
+
+
+def test_a_plain_node_is_not_left_on_a_path_that_brings_no_reply(make_world):
+    world = make_world(multipath="off")
+    world.up("wwan0")
+    world.at_node(InterfaceUp("wlan0", world.address_of("wlan0")))
+    silence_towards(world, "wlan0")
+    bad = world.address_of("wlan0")
+    share = share_of_time(
+        world, 120, lambda: bad in [each.care_of_address for each in world.record.bindings]
+    )
+    assert 0 < share < 0.4
+
+
+def test_a_path_whose_address_changed_in_silence_is_given_up(world):
+    world.up("wlan0", "wwan0")
+    world.cut.add("wlan0")
+    world.move("wlan0", 7)
+    world.run(2)
+    assert world.bids == [2]
+    assert world.policies_agree()
+
+
+@pytest.mark.parametrize("silent", NAMES)
+def test_a_plain_node_finds_the_path_that_answers(make_world, silent):
+    world = make_world(multipath="off")
+    world.cut.add(silent)
+    world.up(*NAMES)
+    world.run(5)
+    assert world.bids == [None]
+    assert silent not in [name for name, state in world.states.items() if state == "up"]
+    assert world.forwarding["node"].paths[0].transmit
+
+
+def test_what_is_to_be_deregistered_stays_so_when_its_address_changes(world):
+    world.up("wlan0", "wwan0")
+    world.cut.update(NAMES)
+    world.at_node(DeregisterRequested("wlan0"))
+    world.move("wlan0", 5)
+    world.run(1)
+    world.cut.clear()
+    world.run(30)
+    assert world.bids == [2]
+
+
+def test_a_restarted_node_whose_carrier_has_expired_sends_its_policy(world, tools):
+    world.up("wlan0", "wwan0")
+    world.down("wlan0")
+    record = world.stored["node"]
+    world.run(2)
+    short = tuple(
+        structs.replace(each, expires_at=world.now) if each.bid == 1 else each
+        for each in record.bindings
+    )
+    world.restart_agent()
+    world.restart_node(record=structs.replace(record, bindings=short))
+    world.up("wwan0")
+    world.at_node(PolicyReplaced((tools.voice,)))
+    world.run(5)
+    assert world.bids == [2]
+    assert world.policies_agree()
 
 
 def operate(world, tools, chance):

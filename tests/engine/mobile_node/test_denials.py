@@ -1,8 +1,9 @@
 """Denials (RFC 5944 3.6.2.3), 153, and multipath = require, prefer or off (RFC 7629 5.1)."""
 
 import pytest
+from msgspec import structs
 
-from flowbind.events import DeregisterRequested, InterfaceUp, PolicyReplaced
+from flowbind.events import DeregisterRequested, InterfaceUp, PolicyReplaced, Restored
 from flowbind.wire.iana import RequestFlag
 
 
@@ -108,6 +109,24 @@ def test_a_home_agent_that_still_says_153_gets_no_policy_until_there_is_another(
     assert trip.policy == [(80, 1)]
 
 
+@pytest.mark.rfc("7629", "5.1")
+@pytest.mark.parametrize("down", [False, True])
+def test_153_counts_bindings_of_interfaces_that_are_not_up_as_lost(make_trip, down):
+    trip = make_trip(make_trip.rule(80, 1), make_trip.rule(81, 2))
+    trip.up("wlan0")
+    record = structs.replace(trip.record, rules=())
+    trip = make_trip(make_trip.rule(80, 1), make_trip.rule(81, 2))
+    trip.hear(Restored((record,)))
+    if down:
+        trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+        trip.down("wlan0")
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
+    trip.wait(1)
+    if (81, 2) in trip.policy and (80, 1) in trip.policy:
+        trip.answer(153)
+    assert trip.policy == [(81, 2)]
+
+
 # ---- 152
 
 
@@ -168,7 +187,10 @@ def test_a_silent_path_does_not_keep_another_from_multipath(make_trip):
     trip.answer()
     assert trip.bids == [2]
     trip.wait(400)
-    assert trip.sent.interface == "wlan0"
+    assert (trip.sent.interface, trip.asked.lifetime_s, trip.multipath.bid) == ("wwan0", 0, 1)
+    trip.answer()
+    while trip.sent.interface != "wlan0":
+        trip.wait(trip.engine.deadline() - trip.now)
     assert trip.multipath is not None
 
 

@@ -103,6 +103,10 @@ def test_it_is_taken_back_when_it_answers_a_registration(watching):
     assert (watching.sent.interface, watching.asked.lifetime_s) == ("wlan0", 600)
     assert watching.bids == [2]
     watching.live(60, "wwan0")
+    # The home agent may have granted it and send packets there, so the other path takes it back.
+    assert (watching.sent.interface, watching.asked.lifetime_s) == ("wwan0", 0)
+    assert watching.multipath.bid == 1
+    watching.answer()
     assert (watching.sent.interface, watching.asked.lifetime_s) == ("wlan0", 600)
     watching.answer()
     assert (watching.state("wlan0"), watching.bids) == ("up", [1, 2])

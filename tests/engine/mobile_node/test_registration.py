@@ -464,3 +464,29 @@ def test_the_first_association_is_used_and_a_reply_made_with_another_is_not_beli
     assert trip.engine.statistics == {"sent": 1, "discarded_spi-unknown": 3}
     trip.answer()
     assert trip.bids == [1]
+
+
+def test_a_path_that_comes_and_goes_is_deregistered_once_a_second(trip):
+    trip.up("wlan0", "wwan0")
+    trip.down("wlan0")
+    first = trip.now
+    assert trip.asked.lifetime_s == 0
+    trip.answer()
+    trip.wait(0.3)
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer_all()
+    trip.down("wlan0")
+    trip.wait(first + 0.99 - trip.now)
+    assert trip.asked.lifetime_s > 0
+    trip.wait(0.02)
+    assert (trip.sent.interface, trip.asked.lifetime_s) == ("wwan0", 0)
+
+
+def test_to_renew_all_of_one_plain_binding_is_to_register_it(make_trip):
+    trip = make_trip(multipath="off")
+    trip.up("wlan0")
+    trip.hear(RegisterRequested())
+    assert (trip.asked.care_of_address, trip.asked.lifetime_s) == (trip.address_of("wlan0"), 600)
+    trip.hear(RegisterRequested("wlan0"))
+    trip.answer()
+    assert not trip.asks

@@ -164,3 +164,17 @@ def test_a_store_that_fails_does_not_hold_up_the_tunnels(trip):
     trip.answer()
     assert trip.paths == [(1, True), (2, True)]
     assert "SaveNode" not in trip.kinds
+
+
+def test_an_interface_that_came_and_went_is_not_given_up_again(trip):
+    trip.up("wlan0", "wwan0")
+    restart(trip)
+    trip.up("wwan0")
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.down("wlan0")
+    assert trip.asked.lifetime_s == 0
+    before = trip.now
+    trip.wait(0.5)
+    assert trip.now < before + 1
+    logged = [each for each in trip.wait(10) if getattr(each, "text", "") == "wlan0: down"]
+    assert logged == []

@@ -113,6 +113,8 @@ class Answers:
             interface.keepalive.start(now)
         if sent.plain or sent.overwrites:
             self._others_gone(interface, now)
+        if sent.plain:
+            self._registration.leave_one_plain_tunnel(interface)
         self._note_policy(sent)
         news = self._note_kind(sent, now)
         if not was_up:
@@ -209,7 +211,7 @@ class Answers:
             return [Log("error", "the home agent takes no policy of ours, doing without")]
         intent.bids_denied = True
         for interface in self._interfaces.values():
-            if interface is not sent.via and interface.binding and interface.address:
+            if interface is not sent.via and interface.is_held:
                 self._registration.unbind(interface, now, confirmed=False)
         return [Log("warning", "the home agent knows our bindings no more, registering anew")]
 

@@ -14,7 +14,14 @@ from flowbind.engine.mobile_node.keepalive import Keepalive
 from flowbind.engine.mobile_node.policy import local_rules
 from flowbind.engine.mobile_node.projection import Projection
 from flowbind.engine.mobile_node.registration import Registration
-from flowbind.engine.mobile_node.state import Aim, Interface, State, path_of
+from flowbind.engine.mobile_node.state import (
+    Aim,
+    Intent,
+    Interface,
+    Sent,
+    State,
+    path_of,
+)
 from flowbind.events import (
     DeregisterRequested,
     EffectFailed,
@@ -71,6 +78,7 @@ class MobileNode:
         """Take in one event at Unix time `now`; return what is to be done, in order."""
         effects = self._handlers[type(event)](event, now)
         self._judge_silent_paths(now)
+        self._judge_unanswered(now)
         requests = self._registration.pump(self.policy, now)
         projected = self._projection.effects(self._forwarding, self.record, now)
         return [*projected, *requests, *effects]
@@ -82,6 +90,7 @@ class MobileNode:
             self._projection.deadline(),
             self._grace_until,
         ]
+        moments += [sent.overdue_at for _intent, sent in self._undoable()]
         for interface in self.interfaces.values():
             moments += [interface.renew_at, interface.drain_until, interface.keepalive.due_at]
             moments.append(interface.binding.expires_at if interface.binding else None)
@@ -128,11 +137,11 @@ class MobileNode:
         interface = self.interfaces.get(event.name)
         if interface is None or interface.address == event.address:
             return []
-        # What is under way is about the address before, or would deregister what is back.
-        self._registration.forget(interface, now)
         interface.address = event.address
         interface.forgive()
         if interface.wanted:
+            # What is under way is about the address before, or would deregister what is back.
+            self._registration.forget(interface, now)
             self._registration.want(Aim.REGISTER, interface, now)
             self._take_up(interface, now)
         return [Log("info", f"{event.name}: up with care-of address {event.address}")]
@@ -173,7 +182,7 @@ class MobileNode:
         if self._grace_until is not None and self._grace_until <= now:
             self._grace_until = None
             for interface in self.interfaces.values():
-                if interface.address is None and interface.binding:
+                if interface.address is None and interface.tunnel:
                     effects += self._on_interface_down(InterfaceDown(interface.name), now)
         for interface in self.interfaces.values():
             effects += self._on_interface_timer(interface, now)
@@ -240,6 +249,35 @@ class MobileNode:
                 self._registration.intents.remove(given_up)
                 interface.keepalive.start(now)
 
+    def _undoable(self) -> list[tuple[Intent, Sent]]:
+        """Return the registrations under way that another path could undo."""
+        if all(each.state is not State.UP for each in self.interfaces.values()):
+            return []
+        return [
+            (each, each.sent)
+            for each in self._registration.intents
+            if each.aim is Aim.REGISTER and each.sent and each.sent.via.state is not State.UP
+        ]
+
+    def _judge_unanswered(self, now: float) -> None:
+        """Have a registration undone that is not answered in time.
+
+        The home agent may have granted it, or may hold the address before: it would go on sending
+        packets to where nothing comes back from.
+        """
+        for intent, sent in self._undoable():
+            if now < sent.overdue_at:
+                continue
+            # It may hold for half of the time at the most.
+            intent.not_before = max(intent.not_before, now + (now - sent.at))
+            intent.sent = None
+            if self._registration.fallback.is_plain(now):
+                # It took the place of the one binding there is.
+                up = (each for each in self.interfaces.values() if each.state is State.UP)
+                self._registration.want(Aim.REGISTER, next(up), now)
+            else:
+                self._registration.want_deregistered(sent.via, now, sent)
+
     def _on_probe_answered(self, event: ProbeAnswered, now: float) -> list[Effect]:
         for interface in self.interfaces.values():
             if interface.tunnel is None or interface.tunnel.bid != event.bid:
@@ -267,10 +305,12 @@ class MobileNode:
 
     def _register_all(self, now: float) -> None:
         self._registration.intents.keep(lambda each: each.aim is not Aim.DEREGISTER_ALL)
-        if any(each.state is State.UP for each in self.interfaces.values()):
+        # Of plain bindings there is one at the most: to renew all is to register that one.
+        plain = self._registration.fallback.is_plain(now)
+        if not plain and any(each.state is State.UP for each in self.interfaces.values()):
             self._registration.want(Aim.RENEW_ALL, None, now).not_before = now
         for interface in self.interfaces.values():
-            if interface.state is not State.UP:
+            if plain or interface.state is not State.UP:
                 self._register(interface, now)
 
     def _register(self, interface: Interface, now: float) -> None:
@@ -332,6 +372,7 @@ class MobileNode:
                     interface.binding = binding
                     interface.tunnel = path_of(interface.config, self.config.home_agent, binding)
                     self._grace_until = now + RESTORED_GRACE_S
+            self._registration.find_carrier()
         return effects
 
     def _restore_policy(self, policy: RunningPolicy | None) -> list[Effect]:

@@ -20,6 +20,7 @@ from flowbind.engine.mobile_node.policy import Exchange, Policy, flow_bindings
 from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State, path_of
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import MobileNodeConfig
+from flowbind.model.tunnel import PLAIN_BID
 from flowbind.wire.extension import Extension
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import MultipathFlag
@@ -62,6 +63,8 @@ class Registration:
             self.intents.add(intent)
         if interface and aim is Aim.REGISTER:
             intent.not_before = max(intent.not_before, interface.register_after)
+        if interface and aim is Aim.DEREGISTER:
+            intent.not_before = max(intent.not_before, interface.deregister_after)
         return intent
 
     def want_deregistered(
@@ -128,6 +131,13 @@ class Registration:
         self.identification = record.identification or None
         self.exchange = Exchange.of_rules(record.rules)
         self.fallback.multipath_known = any(each.bid is not None for each in record.bindings)
+
+    def find_carrier(self) -> None:
+        """See whether the BID that carried the policy is still there to do so."""
+        carrier = self.exchange.carrier
+        bids = {each.config.bid for each in self.interfaces.values() if each.binding}
+        if carrier is not None and carrier not in bids:
+            self.exchange.lost(carrier, confirmed=False)
 
     # ---- sending
 
@@ -236,7 +246,9 @@ class Registration:
         self.exchange.sent(subject.config.bid, carried)
         if intent.aim is Aim.REGISTER:
             self._expect_arrivals(intent.sent)
-        self._wait(intent, via, now)
+        if intent.interface and intent.aim is Aim.DEREGISTER:
+            intent.interface.deregister_after = now + MIN_RETRANSMISSION_S
+        self._wait(intent, intent.sent, now)
         self.statistics["sent"] += 1
         return request(
             self.config,
@@ -263,24 +275,39 @@ class Registration:
         The home agent forwards as soon as it accepts, so its first packets may overtake its reply.
         """
         interface = sent.via
+        if sent.plain:
+            others = [each for each in self.interfaces.values() if each is not interface]
+            if any(each.tunnel and each.tunnel.transmit for each in others):
+                # The data plane knows one path without a BID, and that one carries packets.
+                return
+            self.leave_one_plain_tunnel(interface)
         interface.drain_until = None
         path = path_of(interface.config, self.config.home_agent, sent.binding(sent.lifetime_s))
         known = interface.tunnel
         if known is None or (known.bid, known.local) != (path.bid, path.local):
             interface.tunnel = structs.replace(path, transmit=False)
 
-    def _wait(self, intent: Intent, via: Interface, now: float) -> None:
+    def leave_one_plain_tunnel(self, interface: Interface) -> None:
+        """Give up what other interfaces have of tunnels without a BID: there is but one."""
+        for each in self.interfaces.values():
+            if each is not interface and each.tunnel and each.tunnel.bid == PLAIN_BID:
+                each.tunnel = None
+                each.drain_until = None
+
+    def _wait(self, intent: Intent, sent: Sent, now: float) -> None:
         """RFC 5944 3.6.3: a timeout is over twice the round-trip time, and doubles with each try.
 
         Others wait as long as this path may need for an answer; not for one that is silent.
         """
-        rtt_s = via.keepalive.rtt_s
+        rtt_s = sent.via.keepalive.rtt_s
         answer_s = MIN_RETRANSMISSION_S if rtt_s is None else 2 * rtt_s + _MARGIN_S
         first_s = max(answer_s, MIN_RETRANSMISSION_S)
         intent.not_before = now + backoff_s(intent.tries, first_s, MAX_RETRANSMISSION_S)
+        # Every third try waits for the answer of a path that has become much slower.
+        sent.overdue_at = now + first_s * (1 << intent.tries % 3)
         intent.tries += 1
         intent.silent += 1
-        silent = via.state is State.DEAD
+        silent = sent.via.state is State.DEAD
         self.channel_free_at = now + (_MARGIN_S if silent else min(answer_s, MIN_RETRANSMISSION_S))
 
     def _care_of_address(self, intent: Intent, own: IPv4Address, *, plain: bool) -> IPv4Address:
@@ -306,7 +333,7 @@ class Registration:
         return self.config.exchange_policy and not self.fallback.is_plain(now)
 
     def _registered_bids(self) -> frozenset[int]:
-        return frozenset(each.config.bid for each in self.interfaces.values() if each.binding)
+        return frozenset(each.config.bid for each in self.interfaces.values() if each.is_held)
 
     def _carrier(self) -> Interface | None:
         """The interface whose next request carries the policy, if it can speak."""

@@ -56,6 +56,8 @@ class Interface:
     far as we know, also of an interface that is gone. `drain_until` is the moment up to which
     packets that are still on their way are accepted. `relapses` counts how often in a row the path
     was registered and yet never answered a probe; `register_after` is what follows from it.
+    `deregister_after` keeps a path that comes and goes from being deregistered more than once a
+    second.
     """
 
     config: InterfaceConfig
@@ -69,6 +71,7 @@ class Interface:
     drain_until: float | None = None
     relapses: int = 0
     register_after: float = 0.0
+    deregister_after: float = 0.0
 
     @property
     def name(self) -> str:
@@ -85,6 +88,12 @@ class Interface:
     def is_registered_as_is(self) -> bool:
         """Whether the home agent holds the care-of address that the interface has now."""
         return self.binding is not None and self.binding.care_of_address == self.address
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the home agent holds a binding of it that is not about to be given up."""
+        present = self.address is not None or self.tunnel is not None
+        return self.binding is not None and present
 
     def transmit(self, *, allowed: bool) -> None:
         """Let packets into the tunnel, or only accept those that come out of it."""
@@ -114,7 +123,10 @@ class Interface:
 
 @dataclass(slots=True)
 class Sent:
-    """A request that was sent and may be answered. `policy` is what `carried` was made of."""
+    """A request that was sent and may be answered. `policy` is what `carried` was made of.
+
+    `overdue_at` is when an answer is not to be expected any more.
+    """
 
     via: Interface
     care_of_address: IPv4Address
@@ -125,6 +137,7 @@ class Sent:
     carried: tuple[FlowBinding, ...] | None
     policy: tuple[PolicyRule, ...]
     overwrites: bool
+    overdue_at: float = float("inf")
 
     def binding(self, lifetime_s: int) -> Binding:
         """Return the binding that this request makes if it is granted for so long.
