@@ -38,7 +38,7 @@ log level info
 """
 MOBILE_NODE_TEXT = """\
 mobile node 10.9.0.5, home agent 198.51.100.1
-  association    SPI 256, hmac-md5
+  association    SPI 256, hmac-md5, timestamps
   multipath      preferred; with a home agent that has none, one binding at a time
   registrations  for 10m
   policy         sent to the home agent
@@ -257,13 +257,13 @@ def test_what_is_not_the_default_is_told(read):
 def test_further_associations_have_lines_of_their_own(check, configuration, read):
     for role, expected in (
         ("home-agent", "10.9.0.5  SPI 256  hmac-md5     clock within 7s  multipath\n"
-                       "            SPI 300  hmac-sha256  clock within 7s\n"),
-        ("mobile-node", "association    SPI 256, hmac-md5\n"
-                        "  in readiness   SPI 300, hmac-sha256\n"),
+                       "            SPI 300  hmac-sha256  nonces\n"),
+        ("mobile-node", "association    SPI 256, hmac-md5, timestamps\n"
+                        "  in readiness   SPI 300, hmac-sha256, nonces\n"),
     ):  # fmt: skip
         place = ["mobile-node", 0] if role == "home-agent" else ["mobile-node"]
-        further = [{"spi": 300, "key": 32 * "b", "algorithm": "hmac-sha256"}]
-        settings = read(configuration(role, [*place, "association"], further))
+        further = {"spi": 300, "key": 32 * "b", "algorithm": "hmac-sha256", "replay": "nonces"}
+        settings = read(configuration(role, [*place, "association"], [further]))
         assert expected in as_text(describe(settings))
         assert b"bbbb" not in to_json(describe(settings))
 

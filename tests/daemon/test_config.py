@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flowbind.auth.association import Algorithm, SecurityAssociation
+from flowbind.auth.association import Algorithm, Replay, SecurityAssociation
 from flowbind.daemon.config import HomeAgentSettings, MobileNodeSettings
 from flowbind.daemon.config_values import ACCESS_NAMES, access_name
 from flowbind.lab import agents, topology
@@ -83,6 +83,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         key = "00112233445566778899AABBCCDDEEFF"
         algorithm = "hmac-sha256"
         timestamp-tolerance = "30s"
+        replay = "timestamps"
         multipath = false
         label-weights = { 2 = 16, 1 = 1 }
         [[flow]]
@@ -129,6 +130,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         spi = 300
         key = "0123456789abcdef0123456789abcdef"
         algorithm = "keyed-md5"
+        replay = "nonces"
         multipath = "require"
         lifetime = 90
         exchange-policy = false
@@ -152,7 +154,9 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         MobileNodeConfig(
             home_address=IPv4Address("10.9.0.5"),
             home_agent=IPv4Address("198.51.100.1"),
-            associations=(SecurityAssociation(300, KEY, Algorithm.KEYED_MD5),),
+            associations=(
+                SecurityAssociation(300, KEY, Algorithm.KEYED_MD5, replay=Replay.NONCES),
+            ),
             interfaces=(InterfaceConfig("eth0", 254, 7, 42, 16, Encapsulation.GRE),),
             multipath="require",
             lifetime_s=90,

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from flowbind.auth.association import Algorithm, SecurityAssociation
+from flowbind.auth.association import Algorithm, Replay, SecurityAssociation
 from flowbind.daemon.config import ConfigError
 
 KEY = bytes.fromhex("0123456789abcdef0123456789abcdef")
@@ -153,11 +153,24 @@ def test_further_associations_stand_behind_the_first(read, key_file, with_furthe
     )
 
 
-def test_the_tolerance_of_each_association_is_its_own(read, configuration):
-    further = [{"spi": 300, "key": 32 * "b", "timestamp-tolerance": "30s"}]
-    settings = read(configuration("home-agent", ["mobile-node", 0, "association"], further))
+def test_what_a_further_association_does_not_say_is_as_in_the_first(read, configuration):
+    further = [
+        {"spi": 300, "key": 32 * "b"},
+        {"spi": 301, "key": 32 * "b", "timestamp-tolerance": "30s", "replay": "timestamps"},
+    ]
+    tables = configuration("home-agent", ["mobile-node", 0, "association"], further)
+    tables["mobile-node"][0] |= {
+        "algorithm": "hmac-sha256", "timestamp-tolerance": "9s", "replay": "nonces",
+    }  # fmt: skip
 
-    assert [each.timestamp_tolerance_s for each in associations(settings)] == [7.0, 30.0]
+    assert [
+        (each.algorithm, each.timestamp_tolerance_s, each.replay)
+        for each in associations(read(tables))
+    ] == [
+        (Algorithm.HMAC_SHA256, 9.0, Replay.NONCES),
+        (Algorithm.HMAC_SHA256, 9.0, Replay.NONCES),
+        (Algorithm.HMAC_SHA256, 30.0, Replay.TIMESTAMPS),
+    ]
 
 
 @pytest.mark.parametrize(

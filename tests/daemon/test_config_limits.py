@@ -32,6 +32,7 @@ ASSOCIATION_KEYS: Keys = [
         [32 * "a", 32 * "A", 512 * "0"],
         ["", "0", "0x00", "zz", "00 11", "0" * 514, 1, ["00"]],
     ),
+    ("replay", ["timestamps", "nonces"], ["", "nonce", 1, True]),
     ("association", [[], [{"spi": 300, "key": 32 * "b"}]], [1, "", ["a"], [{}, 1]]),
 ]
 KEYS: dict[tuple, Keys] = {

@@ -2,13 +2,15 @@
 
 import heapq
 import itertools
+import random
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
+from msgspec import structs
 
-from flowbind.auth.association import SecurityAssociation
+from flowbind.auth.association import Replay, SecurityAssociation
 from flowbind.dataplane.normal import check
 from flowbind.effects import (
     DeleteNode,
@@ -54,6 +56,7 @@ ADDRESSES = {
     "cdma0": IPv4Address("10.3.0.2"),
 }
 ASSOCIATION = SecurityAssociation(256, bytes(range(16)))
+BY_NONCES = structs.replace(ASSOCIATION, replay=Replay.NONCES)
 START = 1_800_000_000.0
 MOST_WAKES = 5
 """An engine that is woken more often at one moment does not let time pass."""
@@ -75,11 +78,13 @@ def node_config(policy=POLICY, **changes) -> MobileNodeConfig:
         InterfaceConfig(name, bid, bid, access, weight=4 - bid)
         for name, bid, access in (("wlan0", 1, 4), ("wwan0", 2, 8), ("cdma0", 3, 11))
     )
-    return MobileNodeConfig(HOME, AGENT, (ASSOCIATION,), interfaces, policy, **changes)
+    association = BY_NONCES if changes.pop("nonces", False) else ASSOCIATION
+    return MobileNodeConfig(HOME, AGENT, (association,), interfaces, policy, **changes)
 
 
 def agent_config(**changes) -> HomeAgentConfig:
-    entry = MobileNodeEntry(HOME, (ASSOCIATION,), multipath=changes.pop("multipath", True))
+    association = BY_NONCES if changes.pop("nonces", False) else ASSOCIATION
+    entry = MobileNodeEntry(HOME, (association,), multipath=changes.pop("multipath", True))
     return HomeAgentConfig(AGENT, (IPv4Network("10.9.0.0/24"),), (entry,), **changes)
 
 
@@ -256,13 +261,22 @@ class World:
 
     def restart_node(self, policy=POLICY, record: NodeRecord | None = None) -> None:
         record = record or self.node.record
-        self.node = MobileNode(node_config(policy))
+        self.node = MobileNode(structs.replace(self.node.config, policy=policy), nonces())
         self.at_node(Restored((record,)))
 
     def restart_agent(self) -> None:
-        self.agent = HomeAgent(self.agent.config)
+        self.agent = HomeAgent(self.agent.config, nonces())
         record = self.stored.get("agent")
         self._give("agent", Restored((record,) if record else ()))
+
+
+def nonces() -> Callable[[], int]:
+    """Return a source of numbers as they could be random; each source gives others."""
+    source = random.Random(next(_SOURCES))
+    return lambda: source.getrandbits(32)
+
+
+_SOURCES = itertools.count()
 
 
 def can_fail(effect: Effect) -> bool:
@@ -277,8 +291,9 @@ def multipath_of(request) -> Multipath | None:
 @pytest.fixture
 def make_world() -> Callable[..., World]:
     def make(agent=None, **changes) -> World:
-        home_agent = HomeAgent(agent_config(**(agent or {})))
-        return World(home_agent, MobileNode(node_config(**changes)))
+        both = {"nonces": changes.get("nonces", False)}
+        home_agent = HomeAgent(agent_config(**both, **(agent or {})), nonces())
+        return World(home_agent, MobileNode(node_config(**changes), nonces()))
 
     return make
 

@@ -24,6 +24,14 @@ class Algorithm(StrEnum):
     KEYED_MD5 = "keyed-md5"
 
 
+@unique
+class Replay(StrEnum):
+    """How old requests are told from fresh ones: part of the association (RFC 5944 5.7)."""
+
+    TIMESTAMPS = "timestamps"
+    NONCES = "nonces"
+
+
 class SecurityAssociation(Struct, frozen=True):
     """A key shared with a peer, found by the peer and the SPI. `repr` never shows the key.
 
@@ -34,6 +42,7 @@ class SecurityAssociation(Struct, frozen=True):
     key: bytes
     algorithm: Algorithm = Algorithm.HMAC_MD5
     timestamp_tolerance_s: float = DEFAULT_TIMESTAMP_TOLERANCE_S
+    replay: Replay = Replay.TIMESTAMPS
 
     def __post_init__(self) -> None:
         if not FIRST_USABLE_SPI <= self.spi <= LAST_SPI:

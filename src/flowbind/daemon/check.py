@@ -6,12 +6,13 @@ depends on one. The JSON object is documented in docs/configuration.md and only 
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from flowbind.auth.association import SecurityAssociation
+from flowbind.auth.association import Replay, SecurityAssociation
 from flowbind.daemon.config import ConfigError, HomeAgentSettings, Settings, read_settings
 from flowbind.daemon.config_values import access_name
 from flowbind.model.config import InterfaceConfig, MobileNodeEntry, StaticFlow
@@ -70,6 +71,7 @@ class AssociationReport(Struct, frozen=True, kw_only=True):
     spi: int
     algorithm: str
     timestamp_tolerance_s: float
+    replay: str
 
 
 class NodeReport(Struct, frozen=True, kw_only=True):
@@ -218,6 +220,7 @@ def _association_report(association: SecurityAssociation) -> AssociationReport:
         spi=association.spi,
         algorithm=association.algorithm.value,
         timestamp_tolerance_s=association.timestamp_tolerance_s,
+        replay=association.replay.value,
     )
 
 
@@ -290,7 +293,7 @@ def _node_rows(node: NodeReport) -> Iterator[tuple[str, ...]]:
         (
             f"SPI {each.spi}",
             each.algorithm,
-            f"clock within {_duration(each.timestamp_tolerance_s)}",
+            _replay_text(each),
         )
         for each in node.associations
     )
@@ -300,12 +303,18 @@ def _node_rows(node: NodeReport) -> Iterator[tuple[str, ...]]:
         yield "", *each, "", ""
 
 
+def _replay_text(association: AssociationReport) -> str:
+    if association.replay == Replay.NONCES:
+        return "nonces"
+    return f"clock within {_duration(association.timestamp_tolerance_s)}"
+
+
 def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     dead_after_s = report.probe_interval_s * report.probe_dead_after
     yield f"mobile node {report.home_address}, home agent {report.home_agent}"
-    yield f"  association    SPI {report.spi}, {report.algorithm}"
-    for each in report.associations[1:]:
-        yield f"  in readiness   SPI {each.spi}, {each.algorithm}"
+    names = chain(("association",), repeat("in readiness"))
+    for name, each in zip(names, report.associations, strict=False):
+        yield f"  {name:<13}  SPI {each.spi}, {each.algorithm}, {each.replay}"
     yield f"  multipath      {_MULTIPATH[report.multipath]}"
     yield f"  registrations  for {_duration(report.lifetime_s)}"
     yield f"  policy         {'sent to the home agent' if report.exchange_policy else 'kept here'}"

@@ -14,6 +14,7 @@ from flowbind.auth.association import (
     KEY_OCTETS,
     LAST_SPI,
     Algorithm,
+    Replay,
     SecurityAssociation,
 )
 from flowbind.daemon import config_values as values
@@ -27,6 +28,8 @@ _KEY: Final = "key"
 _KEY_FILE: Final = "key_file"
 _ALGORITHM: Final = "algorithm"
 _TOLERANCE: Final = "timestamp_tolerance_s"
+_REPLAY: Final = "replay"
+_PROPERTIES: Final = (_ALGORITHM, _TOLERANCE, _REPLAY)
 _FURTHER: Final = "association"
 _FURTHER_HEADER: Final = "mobile-node.association"
 
@@ -35,6 +38,7 @@ ASSOCIATION_KEYS: Final = (
     Key("key", _KEY, values.key),
     Key("key-file", _KEY_FILE, values.file_path),
     Key("algorithm", _ALGORITHM, values.member_of(Algorithm)),
+    Key("replay", _REPLAY, values.member_of(Replay)),
 )
 FURTHER_KEY: Final = Key(_FURTHER, _FURTHER, values.tables(_FURTHER_HEADER))
 """The array of further associations, in tables with the same keys."""
@@ -60,7 +64,7 @@ class Keys:
         `keys` are those of a table of the array. What stands in none of them is as in the table
         itself, but for SPI and key. What is missing or wrong is noted and left out.
         """
-        defaults = {name: found[name] for name in (_ALGORITHM, _TOLERANCE) if name in found}
+        defaults = {name: found[name] for name in _PROPERTIES if name in found}
         associations = [self._association(where, set(table), found)]
         spis = {each.spi for each in associations if each}
         for position, further in enumerate(found.pop(_FURTHER, ()), 1):
@@ -76,7 +80,7 @@ class Keys:
 
     def _association(self, where: str, given: set[str], found: Found) -> SecurityAssociation | None:
         """Take what makes an association out of `found`; `given` are the names in the table."""
-        fields = {name: found.pop(name) for name in (_ALGORITHM, _TOLERANCE) if name in found}
+        fields = {name: found.pop(name) for name in _PROPERTIES if name in found}
         spi: int | None = found.pop(_SPI, None)
         inline: bytes | None = found.pop(_KEY, None)
         path: str | None = found.pop(_KEY_FILE, None)

@@ -13,6 +13,7 @@ from flowbind.daemon.answers import Answers, Refusal
 from flowbind.daemon.config import HomeAgentSettings
 from flowbind.daemon.control_server import ControlServer
 from flowbind.daemon.loop import EngineLoop
+from flowbind.daemon.nonces import nonce
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.daemon.sockets import Port, home_agent_port
 from flowbind.dataplane.base import Role
@@ -57,7 +58,7 @@ def run(settings: HomeAgentSettings) -> None:
         plane = open_ebpf(plane_settings(settings))
         stack.callback(plane.close)
         process.warn(plane.warnings)
-        engine = HomeAgent(settings.engine)
+        engine = HomeAgent(settings.engine, nonce)
         loop = EngineLoop(engine, Performer(plane, store, Outlets(port.send, _never_probe)))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         asyncio.run(_serve(loop, port, server, Answers(HomeAgentRole(engine), plane)))

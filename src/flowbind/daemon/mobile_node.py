@@ -16,6 +16,7 @@ from flowbind.daemon.control_server import ControlServer
 from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.links import Links
 from flowbind.daemon.loop import EngineLoop
+from flowbind.daemon.nonces import nonce
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.daemon.probes import Probes
 from flowbind.daemon.sockets import InterfacePorts
@@ -66,7 +67,7 @@ def run(settings: MobileNodeSettings) -> None:
         plane = open_ebpf(plane_settings(settings))
         stack.callback(plane.close)
         process.warn(plane.warnings)
-        engine = MobileNode(config)
+        engine = MobileNode(config, nonce)
         ports = InterfacePorts()
         stack.callback(ports.close_all)
         loop = EngineLoop(engine, Performer(plane, store, Outlets(ports.send, probes.send)))

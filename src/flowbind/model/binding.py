@@ -37,9 +37,10 @@ class Binding(Struct, frozen=True, omit_defaults=True):
 class NodeRecord(Struct, frozen=True, omit_defaults=True):
     """All that is kept of one mobile node: what the store writes and a restart reads.
 
-    `identification` is the highest one accepted, in NTP format. `bindings` are ordered by their
-    registration, `rules` by their precedence. `policy` is a mobile node's own, if it is not the
-    configured one.
+    `identification` is the highest timestamp accepted, in NTP format, 0 if there was none; `nonce`
+    the one that the home agent told last, if it told any (RFC 5944 5.7). `bindings` are ordered by
+    their registration, `rules` by their precedence. `policy` is a mobile node's own, if it is not
+    the configured one.
     """
 
     home_address: IPv4Address
@@ -47,3 +48,4 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True):
     bindings: tuple[Binding, ...] = ()
     rules: tuple[FlowRule, ...] = ()
     policy: RunningPolicy | None = None
+    nonce: int | None = None

@@ -1,5 +1,6 @@
 """A home agent, and a mobile node's hand that writes requests to it."""
 
+import itertools
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -60,7 +61,9 @@ class Desk:
         entry = MobileNodeEntry(HOME, associations or (ASSOCIATION,), allows_multipath)
         networks = (IPv4Network("10.9.0.0/24"),)
         self.config = HomeAgentConfig(AGENT, networks, (entry,), **changes)
-        self.engine = HomeAgent(self.config)
+        # Nonces that a test can tell: 1001, 1002, and so on.
+        self.nonces = itertools.count(1001).__next__
+        self.engine = HomeAgent(self.config, self.nonces)
         self.now = START
         self.identification: int | None = None
         self.last: list[Effect] = []
@@ -106,7 +109,7 @@ class Desk:
 
     def restart(self, *records: NodeRecord) -> None:
         held = records or (self.record,)
-        self.engine = HomeAgent(self.config)
+        self.engine = HomeAgent(self.config, self.nonces)
         self.hear(Restored(held))
 
     @property

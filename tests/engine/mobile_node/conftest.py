@@ -1,5 +1,6 @@
 """A mobile node, and a home agent's hand that writes replies to it."""
 
+import itertools
 from collections import Counter
 from ipaddress import IPv4Address
 
@@ -60,7 +61,9 @@ class Trip:
         changes.setdefault("probe_interval_s", 1e6)
         changes.setdefault("associations", (ASSOCIATION,))
         self.config = MobileNodeConfig(HOME, AGENT, interfaces=interfaces, policy=policy, **changes)
-        self.engine = MobileNode(self.config)
+        # Low halves that a test can tell: 501, 502, and so on.
+        self.nonces = itertools.count(501).__next__
+        self.engine = MobileNode(self.config, self.nonces)
         self.now = START
         self.last: list[Effect] = []
         self.sent: SendDatagram | None = None

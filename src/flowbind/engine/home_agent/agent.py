@@ -10,7 +10,8 @@ from typing import Final
 
 from msgspec import structs
 
-from flowbind.auth.association import SecurityAssociation
+from flowbind.auth.association import Replay, SecurityAssociation
+from flowbind.auth.nonces import Nonces, no_nonces
 from flowbind.effects import (
     DeleteNode,
     Effect,
@@ -56,8 +57,9 @@ _BindingKey = tuple[IPv4Address, int | None]
 class HomeAgent:
     """Keeps the bindings of its mobile nodes. The tables are for reading only."""
 
-    def __init__(self, config: HomeAgentConfig) -> None:
+    def __init__(self, config: HomeAgentConfig, nonces: Nonces = no_nonces) -> None:
         self.config = config
+        self._nonces = nonces
         self.records: dict[IPv4Address, NodeRecord] = {}
         self.statistics: Counter[str] = Counter()
         self._entries = {entry.home_address: entry for entry in config.mobile_nodes}
@@ -120,14 +122,15 @@ class HomeAgent:
         """Accept one Registration Request, or raise Refused and change nothing."""
         before = self.records.get(message.home_address)
         check_authenticator(event.payload, association)
-        last = before.identification if before else None
-        check_identification(message, association, last, now)
+        check_identification(message, association, before, now)
         request = check_form(message, self.config, entry)
         lifetime_s = min(message.lifetime_s, self.config.max_lifetime_s, _LONGEST_LIFETIME_S)
-        record = before or NodeRecord(message.home_address, message.identification)
-        after = self._granted(record, request, lifetime_s, now)
+        record = before or NodeRecord(message.home_address, 0)
+        nonce = self._nonces() if association.replay is Replay.NONCES else None
+        after = self._granted(record, request, nonce, lifetime_s, now)
         self.statistics["accepted" if lifetime_s else "accepted_deregistration"] += 1
-        reply = reply_to(event, message, self.config, association, _code(request), now, lifetime_s)
+        code = _code(request)
+        reply = reply_to(event, message, self.config, association, code, now, lifetime_s, nonce)
         self._keep(before, after)
         # A record without bindings is kept for its Identification: it stops the replay of requests
         # that were accepted a moment ago.
@@ -137,9 +140,12 @@ class HomeAgent:
         return [self._forwarding(entry, after), save, reply, *_news(record, after)]
 
     def _granted(
-        self, record: NodeRecord, request: Request, lifetime_s: int, now: float
+        self, record: NodeRecord, request: Request, nonce: int | None, lifetime_s: int, now: float
     ) -> NodeRecord:
-        """Return the record that the request makes of this one. Raises Refused."""
+        """Return the record that the request makes of this one. Raises Refused.
+
+        `nonce` is what the reply will tell, None with timestamps.
+        """
         message, multipath = request.message, request.multipath
         if lifetime_s:
             bindings = registered(record, message, multipath, lifetime_s, now)
@@ -160,7 +166,9 @@ class HomeAgent:
         check_number(rules)
         return structs.replace(
             record,
-            identification=message.identification,
+            # The order of the timestamps goes on where it was when a nonce comes between them.
+            identification=message.identification if nonce is None else record.identification,
+            nonce=record.nonce if nonce is None else nonce,
             bindings=bindings,
             rules=rules if bindings else (),
         )
@@ -192,9 +200,28 @@ class HomeAgent:
             if now - self._denied_at.get(message.home_address, 0.0) < DENIAL_INTERVAL_S:
                 return []
             self._denied_at[message.home_address] = now
-        reply = reply_to(event, message, self.config, association, refusal.code, now)
+        nonce, saved = self._nonce_of_denial(message.home_address, association, refusal.code)
+        reply = reply_to(event, message, self.config, association, refusal.code, now, nonce=nonce)
         text = f"{message.home_address}: request from {event.source} denied"
-        return [reply, Log("warning", f"{text} with {int(refusal.code)}: {refusal.reason}")]
+        return [*saved, reply, Log("warning", f"{text} with {int(refusal.code)}: {refusal.reason}")]
+
+    def _nonce_of_denial(
+        self, home_address: IPv4Address, association: SecurityAssociation, code: ReplyCode
+    ) -> tuple[int | None, list[Effect]]:
+        """5.7.2: a denial tells a new nonce too, which is durable before it is told.
+
+        Not so 131: whoever sent such a request has no key, and is not to change anything. It tells
+        the nonce that is expected already.
+        """
+        if association.replay is not Replay.NONCES:
+            return None, []
+        before = self.records.get(home_address)
+        if code is ReplyCode.MOBILE_NODE_FAILED_AUTHENTICATION:
+            return (before.nonce if before else None), []
+        nonce = self._nonces()
+        after = structs.replace(before or NodeRecord(home_address, 0), nonce=nonce)
+        self.records[home_address] = after
+        return nonce, [SaveNode(after, before)]
 
     # ---- lifetimes (RFC 5944 3.8)
 
@@ -248,14 +275,16 @@ class HomeAgent:
         return effects
 
     def _undo(self, save: SaveNode) -> list[Effect]:
-        """Return to the record before, but for the Identification: it has been used."""
+        """Return to the record before, but for Identification and nonce: they have been used."""
         record = save.record
         current = self.records[record.home_address]
         if (current.bindings, current.rules) != (record.bindings, record.rules):
             # A later request has been granted since; it stands.
             return []
         before = save.previous or NodeRecord(record.home_address, 0)
-        restored = structs.replace(before, identification=current.identification)
+        restored = structs.replace(
+            before, identification=current.identification, nonce=current.nonce
+        )
         self._keep(current, restored)
         return [self._forwarding(self._entries[record.home_address], restored)]
 

@@ -6,6 +6,7 @@ from msgspec import structs
 
 from flowbind.auth.association import SecurityAssociation
 from flowbind.auth.authenticator import protect
+from flowbind.auth.nonces import with_nonce
 from flowbind.auth.replay import mismatch_identification
 from flowbind.effects import SendDatagram
 from flowbind.engine.home_agent.validation import association_of
@@ -25,13 +26,17 @@ def reply_to(
     code: ReplyCode,
     now: float,
     lifetime_s: int = 0,
+    nonce: int | None = None,
 ) -> SendDatagram:
     """Build the reply: addresses and ports swapped, the NAI echoed, authenticated.
 
-    Code 133 carries our clock in the high half of the Identification (5.7.1).
+    The high half of the Identification is the nonce, if there is one (5.7.2). Otherwise code 133
+    carries our clock there (5.7.1).
     """
     identification = request.identification
-    if code is ReplyCode.IDENTIFICATION_MISMATCH:
+    if nonce is not None:
+        identification = with_nonce(nonce, identification)
+    elif code is ReplyCode.IDENTIFICATION_MISMATCH:
         identification = mismatch_identification(identification, now)
     reply = RegistrationReply(
         code=code,

@@ -8,10 +8,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from flowbind.auth.association import SecurityAssociation
+from flowbind.auth.association import Replay, SecurityAssociation
 from flowbind.auth.authenticator import AuthenticationError, verify
+from flowbind.auth.nonces import check_nonce
 from flowbind.auth.replay import ReplayError, check_timestamp
 from flowbind.engine.refusal import Refused
+from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.authentication import Authentication
 from flowbind.wire.extension import Extension, MalformedExtension
@@ -59,11 +61,21 @@ def check_authenticator(payload: bytes, association: SecurityAssociation) -> Non
 
 
 def check_identification(
-    message: RegistrationRequest, association: SecurityAssociation, last: int | None, now: float
+    message: RegistrationRequest,
+    association: SecurityAssociation,
+    before: NodeRecord | None,
+    now: float,
 ) -> None:
-    """3.8.2.1 b and 5.7.1: a timestamp of now, later than any accepted before, or 133."""
+    """3.8.2.1 b: a timestamp of now, later than any accepted before (5.7.1), or the nonce that was
+    told last (5.7.2). Otherwise 133.
+    """
     try:
-        check_timestamp(message.identification, last, now, association.timestamp_tolerance_s)
+        if association.replay is Replay.NONCES:
+            check_nonce(message.identification, before.nonce if before else None)
+        else:
+            # 0: the node has used nothing but nonces.
+            last = (before.identification or None) if before else None
+            check_timestamp(message.identification, last, now, association.timestamp_tolerance_s)
     except ReplayError as error:
         raise Refused(error.reason, ReplyCode.IDENTIFICATION_MISMATCH) from error
 

@@ -53,6 +53,7 @@ class Answers:
             self._statistics[f"discarded_{refusal.reason}"] += 1
             return []
         self._registration.channel_free_at = now
+        self._registration.note_nonce(reply.identification)
         intent.silent = 0
         granted = reply.lifetime_s > 0 or intent.aim.ends
         if reply.code in _ACCEPTED and granted:
@@ -66,9 +67,11 @@ class Answers:
     def _answered(self, reply: RegistrationReply) -> tuple[Intent, Sent]:
         """A reply names no BID: the low half of the Identification tells what it answers.
 
-        One that accepts carries all of it (RFC 5944 5.7.1), so it cannot be one to an earlier try.
+        With timestamps one that accepts carries all of it (RFC 5944 5.7.1), so it cannot be one to
+        an earlier try.
         """
-        mask = _WHOLE if reply.code in _ACCEPTED else LOW_HALF
+        whole = reply.code in _ACCEPTED and not self._registration.uses_nonces
+        mask = _WHOLE if whole else LOW_HALF
         for intent in self._registration.intents:
             sent = intent.sent
             if sent and (sent.identification ^ reply.identification) & mask == 0:
@@ -176,10 +179,12 @@ class Answers:
         """RFC 5944 5.7.1: take the home agent's clock from the reply, once for each request.
 
         A request that was in time by that clock was overtaken by a later one; then the sequence of
-        Identifications goes on.
+        Identifications goes on. With nonces the reply has told another one, that is all (5.7.2).
         """
         intent.not_before = now + (MIN_RETRANSMISSION_S if intent.resynchronised else 0.0)
         intent.resynchronised = True
+        if self._registration.uses_nonces:
+            return [Log("debug", "the home agent wants another nonce, sending the request again")]
         if abs(distance_s(reply.identification, sent.identification)) <= _IN_TIME_S:
             return [Log("debug", "a later request was there first, sending this one again")]
         offset_s = clock_offset_s(reply.identification, now)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+from flowbind.auth.nonces import Nonces, no_nonces
 from flowbind.effects import DeleteNode, Effect, Log, SendProbe
 from flowbind.engine.mobile_node.answers import Answers
 from flowbind.engine.mobile_node.keepalive import Keepalive
@@ -49,7 +50,7 @@ LONGEST_RELAPSE_S: Final = 60.0
 class MobileNode:
     """Keeps an address reachable over several interfaces. The tables are for reading only."""
 
-    def __init__(self, config: MobileNodeConfig) -> None:
+    def __init__(self, config: MobileNodeConfig, nonces: Nonces = no_nonces) -> None:
         self.config = config
         self.policy = config.policy
         self.statistics: Counter[str] = Counter()
@@ -57,7 +58,7 @@ class MobileNode:
             each.name: Interface(each, Keepalive(config.probe_interval_s, config.probe_dead_after))
             for each in config.interfaces
         }
-        self._registration = Registration(config, self.interfaces, self.statistics)
+        self._registration = Registration(config, self.interfaces, self.statistics, nonces)
         self._answers = Answers(self._registration)
         self._projection = Projection()
         self._grace_until: float | None = None
@@ -118,6 +119,7 @@ class MobileNode:
             bindings,
             self._registration.exchange.rules() if bindings else (),
             self._running_policy,
+            self._registration.nonce,
         )
 
     @property

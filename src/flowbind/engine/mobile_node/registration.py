@@ -6,11 +6,14 @@ answered, or when its path has had the time to bring an answer.
 """
 
 from collections import Counter
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
 
 from msgspec import structs
 
+from flowbind.auth.association import Replay
+from flowbind.auth.nonces import Nonces, nonce_of, with_nonce
 from flowbind.auth.replay import next_identification
 from flowbind.effects import SendDatagram
 from flowbind.engine.mobile_node.fallback import Fallback
@@ -41,6 +44,7 @@ class Registration:
         config: MobileNodeConfig,
         interfaces: dict[str, Interface],
         statistics: Counter[str],
+        nonces: Nonces,
     ) -> None:
         self.config = config
         self.interfaces = interfaces
@@ -49,6 +53,8 @@ class Registration:
         self.fallback = Fallback(config.multipath)
         self.intents = Intents()
         self.identification: int | None = None
+        self.nonce: int | None = None
+        self._nonces = nonces
         self.clock_offset_s = 0.0
         self.channel_free_at = 0.0
         self.policy_unsettled = False
@@ -130,6 +136,7 @@ class Registration:
         """Take up where a former run stopped."""
         self.identification = record.identification or None
         self.exchange = Exchange.of_rules(record.rules)
+        self.nonce = record.nonce
         self.fallback.multipath_known = any(each.bid is not None for each in record.bindings)
 
     def find_carrier(self) -> None:
@@ -231,11 +238,10 @@ class Registration:
         if not plain:
             flags = _multipath_flags(intent, overwrites=overwrites)
             extensions = (multipath_of(subject.config, flags), *(carried or ()))
-        self.identification = self._new_identification(now)
-        intent.sent = Sent(
+        wanted = Sent(
             via=via,
             care_of_address=self._care_of_address(intent, via.address, plain=plain),
-            identification=self.identification,
+            identification=0,
             lifetime_s=0 if intent.aim.ends else self.config.lifetime_s,
             at=now,
             plain=plain,
@@ -243,6 +249,7 @@ class Registration:
             policy=policy,
             overwrites=overwrites,
         )
+        intent.sent = self._identified(wanted, intent.sent, now)
         self.exchange.sent(subject.config.bid, carried)
         if intent.aim is Aim.REGISTER:
             self._expect_arrivals(intent.sent)
@@ -257,16 +264,52 @@ class Registration:
             flags_of(subject.config),
             intent.sent.lifetime_s,
             intent.sent.care_of_address,
-            self.identification,
+            intent.sent.identification,
             extensions,
         )
 
+    @property
+    def uses_nonces(self) -> bool:
+        """Whether requests are told from replays by nonces, not by timestamps."""
+        return self.config.association.replay is Replay.NONCES
+
+    def note_nonce(self, identification: int) -> None:
+        """RFC 5944 5.7.2: the next request returns the nonce that an authentic reply tells."""
+        if self.uses_nonces:
+            self.nonce = nonce_of(identification)
+
+    def _identified(self, wanted: Sent, before: Sent | None, now: float) -> Sent:
+        """Give a request its Identification.
+
+        With nonces, one that was not answered is sent again unchanged (RFC 5944 3.6.3), unless it
+        has to say something else by now or another nonce has been told since. Its lifetime counts
+        from the first time, which may be the one that arrived.
+        """
+        if (
+            before
+            and self.uses_nonces
+            and self.nonce in {None, nonce_of(before.identification)}
+            and wanted.content == before.content
+        ):
+            return before
+        return replace(wanted, identification=self._new_identification(now))
+
     def _new_identification(self, now: float) -> int:
-        """Return a timestamp whose low half no request under way has: replies are told by it."""
+        """Return one whose low half no request under way has: replies are told by it.
+
+        With nonces the high half is what the home agent told last (RFC 5944 5.7.2).
+        """
         under_way = {each.sent.identification & LOW_HALF for each in self.intents if each.sent}
+        if self.uses_nonces:
+            own = self._nonces()
+            while own in under_way:
+                own = self._nonces()
+            # Before any was told, anything is as good: the answer is 133, and tells one.
+            return with_nonce(self._nonces() if self.nonce is None else self.nonce, own)
         identification = next_identification(self.identification, now, self.clock_offset_s)
         while identification & LOW_HALF in under_way:
             identification = next_identification(identification, now, self.clock_offset_s)
+        self.identification = identification
         return identification
 
     def _expect_arrivals(self, sent: Sent) -> None:

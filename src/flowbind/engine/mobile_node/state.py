@@ -158,6 +158,12 @@ class Sent:
             interface=config.name,
         )
 
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What the request says, but for the Identification."""
+        asked = (self.via.name, self.care_of_address, self.lifetime_s)
+        return *asked, self.plain, self.carried, self.policy, self.overwrites
+
 
 @dataclass(slots=True)
 class Intent:
