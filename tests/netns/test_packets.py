@@ -212,3 +212,20 @@ def test_from_one_encapsulation_into_another(tunnels, end, offload, encapsulatio
     """Segments at once keep the mark of the first tunnel, which no program can change."""
     (other,) = set(Encapsulation) - {encapsulation}
     between_mobile_nodes(tunnels, end, encapsulation, other)
+
+
+@pytest.mark.rfc("5944", "4.6", "ARP-6")
+def test_a_node_away_from_home_answers_no_arp_for_its_home_address(tunnels):
+    tunnels(Encapsulation.IP_IN_IP)
+    with inside("ha"):
+        run("ip", "route", "add", f"{CARE_OF[1]}/32", "dev", "mn0")
+        run("ip", "route", "add", f"{HOME}/32", "dev", "mn0")
+        run("ip", "neigh", "flush", "dev", "mn0")
+    assert ping("ha", AGENT, CARE_OF[1])
+    assert not ping("ha", AGENT, HOME)
+    with inside("ha"):
+        known = run("ip", "neigh", "show", "dev", "mn0", "nud", "reachable")
+        run("ip", "route", "del", f"{CARE_OF[1]}/32", "dev", "mn0")
+        run("ip", "route", "del", f"{HOME}/32", "dev", "mn0")
+    assert str(CARE_OF[1]) in known
+    assert str(HOME) not in known

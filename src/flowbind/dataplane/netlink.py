@@ -43,6 +43,8 @@ _RAW_TYPES: Final = frozenset({512, 519, 768, 776, 778, 65534})
 
 _STRICT: Final = "1"
 _LOOSE: Final = "2"
+_ANSWERS_FOR_ALL: Final = "0"
+_ANSWERS_FOR_ITS_OWN: Final = "1"
 
 _log = logging.getLogger("flowbind")
 
@@ -288,12 +290,29 @@ def loosen_reverse_path_filter(name: str) -> None:
     """Let an interface take in packets whose sender is reached by another one (rp_filter 2).
 
     With the strict mode a mobile node would not even hear the replies to its registrations, because
-    the way back leads into its device. The kernel goes by the larger of this and the value for all.
+    the way back leads into its device.
     """
-    modes = (_read_sysctl(f"net/ipv4/conf/{each}/rp_filter") for each in ("all", name))
-    if max(modes) == _STRICT:
-        _write_sysctl(f"net/ipv4/conf/{name}/rp_filter", _LOOSE)
-        _log.info("%s: rp_filter was strict (1), set to loose (%s)", name, _LOOSE)
+    if _effective(name, "rp_filter") == _STRICT:
+        _set(name, "rp_filter", _LOOSE)
+
+
+def hide_home_address(name: str) -> None:
+    """Have an access link answer ARP for its own addresses alone (RFC 5944 4.6).
+
+    Linux would answer for any address of this host on any link, also for the home address.
+    """
+    if _effective(name, "arp_ignore") == _ANSWERS_FOR_ALL:
+        _set(name, "arp_ignore", _ANSWERS_FOR_ITS_OWN)
+
+
+def _effective(name: str, key: str) -> str:
+    """The kernel goes by the larger of an interface's value and the one for all."""
+    return max(_read_sysctl(f"net/ipv4/conf/{each}/{key}") for each in ("all", name))
+
+
+def _set(name: str, key: str, value: str) -> None:
+    _write_sysctl(f"net/ipv4/conf/{name}/{key}", value)
+    _log.info("net.ipv4.conf.%s.%s is %s from now on", name, key, value)
 
 
 def _read_sysctl(key: str) -> str:

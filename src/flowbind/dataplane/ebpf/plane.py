@@ -157,6 +157,7 @@ class EbpfDataPlane:
     def _attach_link(self, interface: str, fd: int) -> None:
         if self._settings.role is Role.MOBILE_NODE:
             netlink.loosen_reverse_path_filter(interface)
+            netlink.hide_home_address(interface)
         self._filters.attach(interface, libbpf.INGRESS, fd)
 
     def _link_program(self, interface: str) -> int:
