@@ -10,7 +10,7 @@ LOW_HALF = 0xFFFFFFFF
 identifications = st.integers(0, (1 << 64) - 1)
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7", "ID-2")
 @given(nonce=st.integers(0, LOW_HALF), identification=identifications)
 def test_a_reply_has_a_new_high_half_and_the_low_half_of_its_request(nonce, identification):
     replied = with_nonce(nonce, identification)
@@ -19,7 +19,7 @@ def test_a_reply_has_a_new_high_half_and_the_low_half_of_its_request(nonce, iden
     assert 0 <= replied < 1 << 64
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-16")
 @given(nonce=st.integers(0, LOW_HALF), identification=identifications)
 def test_only_the_nonce_that_was_told_last_is_accepted(nonce, identification):
     check_nonce(with_nonce(nonce, identification), nonce)

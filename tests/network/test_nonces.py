@@ -22,7 +22,7 @@ def lose_once(world, *, reply):
     world.lose = lambda datagram: (datagram.interface is None) is reply and next(lost, False)
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-12")
 def test_one_133_at_the_first_meeting_and_none_after(world):
     world.up("wlan0", "wwan0", "cdma0")
     world.run(7200)
@@ -42,7 +42,7 @@ def test_the_clocks_may_differ(world, clock_s):
     assert world.replies.count(133) == 1
 
 
-@pytest.mark.rfc("5944", "3.6.3")
+@pytest.mark.rfc("5944", "3.6.3", "ID-18")
 def test_a_lost_request_costs_no_133(world):
     world.up("wlan0")
     world.replies.clear()
@@ -53,7 +53,7 @@ def test_a_lost_request_costs_no_133(world):
     assert lost == repeated
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-16")
 def test_a_lost_reply_costs_one_133(world):
     world.up("wlan0")
     world.replies.clear()
@@ -63,7 +63,7 @@ def test_a_lost_reply_costs_one_133(world):
     assert world.states["wlan0"] == "up"
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-14")
 def test_every_nonce_that_is_told_is_another(world):
     chance = random.Random(1)
     world.lose = lambda _datagram: chance.random() < 0.3

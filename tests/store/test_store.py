@@ -22,7 +22,8 @@ def test_gives_back_what_was_saved(store, record):
 def test_gives_back_the_extremes(store):
     records = (
         NodeRecord(IPv4Address("0.0.0.0"), 0),  # noqa: S104 -- an address, not a socket
-        NodeRecord(IPv4Address("255.255.255.255"), (1 << 64) - 1),
+        NodeRecord(IPv4Address("10.0.0.1"), 0, nonce=0),
+        NodeRecord(IPv4Address("255.255.255.255"), (1 << 64) - 1, nonce=(1 << 32) - 1),
     )
     store.commit([SaveNode(each) for each in records])
     assert store.load() == records

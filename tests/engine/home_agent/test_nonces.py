@@ -36,7 +36,7 @@ def met(desk):
     return 1002
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-12", "ID-16")
 def test_the_first_request_is_told_a_nonce_with_which_the_next_is_accepted(desk):
     assert desk.ask(desk.multipath(1), **asking(0)) == 133
     assert halves(desk) == (1001, OWN)
@@ -54,7 +54,7 @@ def test_no_clock_is_needed(desk, clock_s):
     assert desk.ask(desk.multipath(1), **asking(nonce)) == 0
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-16")
 def test_a_nonce_is_good_once(desk):
     nonce = met(desk)
     request = desk.request(desk.multipath(2), **asking(nonce))
@@ -66,7 +66,7 @@ def test_a_nonce_is_good_once(desk):
     assert halves(desk) == (1005, OWN)
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-14")
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -108,7 +108,7 @@ def test_the_nonce_outlives_the_last_binding(desk):
     assert desk.ask(desk.multipath(1), **asking(1001)) == 133
 
 
-@pytest.mark.rfc("5944", "3.8.2.1")
+@pytest.mark.rfc("5944", "5.7.2", "ID-15")
 def test_who_has_no_key_changes_nothing_and_is_told_nothing_new(desk):
     wrong = structs.replace(desk.engine.config.mobile_nodes[0].associations[0], key=bytes(16))
     assert desk.ask(desk.multipath(1), association=wrong, **asking(5)) == 131

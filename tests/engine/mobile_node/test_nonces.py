@@ -28,7 +28,7 @@ def tell(trip, nonce, code=0):
     trip.answer(code, identification=(nonce << 32) | own)
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-12", "ID-16", "ID-17")
 def test_a_request_has_the_nonce_of_the_last_reply_and_a_fresh_half_of_its_own(trip):
     up(trip)
     tell(trip, 9001, code=133)
@@ -44,7 +44,7 @@ def test_a_request_has_the_nonce_of_the_last_reply_and_a_fresh_half_of_its_own(t
     assert trip.bids == [1, 2]
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-16")
 def test_133_is_answered_at_once_and_says_nothing_about_the_clock(trip):
     up(trip)
     tell(trip, 9001, code=133)
@@ -65,7 +65,7 @@ def test_any_denial_tells_the_nonce_of_the_next_request(trip, code):
     assert halves(trip)[0] == 9001
 
 
-@pytest.mark.rfc("5944", "3.6.3")
+@pytest.mark.rfc("5944", "3.6.3", "ID-18")
 def test_an_unanswered_request_is_sent_again_unchanged(trip):
     up(trip)
     first = trip.sent
@@ -84,7 +84,7 @@ def test_a_reply_to_the_first_try_is_one_to_every_try_and_the_lifetime_counts_fr
     assert trip.record.bindings[0].expires_at == trip.start + 600
 
 
-@pytest.mark.rfc("5944", "5.7")
+@pytest.mark.rfc("5944", "5.7", "ID-4")
 def test_a_request_that_says_something_else_by_now_is_another_one(trip):
     up(trip)
     before = halves(trip)
@@ -118,7 +118,7 @@ def test_no_two_requests_under_way_have_the_same_half(trip):
     assert trip.asked.identification == (80 << 32) | 8
 
 
-@pytest.mark.rfc("5944", "5.7.2")
+@pytest.mark.rfc("5944", "5.7.2", "ID-16")
 def test_a_reply_that_answers_nothing_tells_no_nonce(trip):
     up(trip)
     tell(trip, 9001)
