@@ -279,6 +279,21 @@ def test_what_is_to_be_deregistered_stays_so_when_its_address_changes(world):
     assert world.bids == [2]
 
 
+def test_what_may_have_been_granted_is_remembered_until_it_is_undone(world):
+    world.up("wwan0")
+    silence_towards(world, "wlan0")
+    world.at_node(InterfaceUp("wlan0", world.address_of("wlan0")))
+    world.run(0.5)
+    assert world.bids == [2, 1]
+    world.cut.update(NAMES)
+    world.down("wlan0")
+    world.move("wlan0", 3)
+    world.down("wlan0")
+    world.cut.clear()
+    world.run(10)
+    assert world.bids == [2]
+
+
 def test_a_restarted_node_whose_carrier_has_expired_sends_its_policy(world, tools):
     world.up("wlan0", "wwan0")
     world.down("wlan0")

@@ -111,6 +111,7 @@ class Answers:
         _renew(interface, binding, sent, lifetime_s)
         interface.tunnel = path_of(config, self._registration.config.home_agent, binding)
         interface.drain_until = None
+        interface.unanswered = None
         interface.state = State.UP
         if not was_up or interface.keepalive.due_at is None:
             interface.keepalive.start(now)

@@ -81,6 +81,8 @@ class Registration:
 
         It is urgent: it does not wait for the answer to a request over a path that is silent.
         """
+        if unanswered:
+            interface.unanswered = unanswered
         if interface.binding is None and unanswered is None:
             return False
         intent = self.want(Aim.DEREGISTER, interface, now)
@@ -111,12 +113,16 @@ class Registration:
         return bool(ends)
 
     def forget(self, interface: Interface, now: float) -> Sent | None:
-        """Want nothing more of an interface; returns its registration that is under way, if any."""
-        unanswered = self.intents.unanswered(interface)
-        if unanswered:
+        """Want nothing more of an interface; returns its registration that may have been granted
+        without our hearing of it, if any.
+        """
+        under_way = self.intents.unanswered(interface)
+        if under_way:
             self.channel_free_at = now
+            interface.unanswered = under_way
         self.intents.keep(lambda each: each.interface is not interface)
-        return unanswered
+        unanswered = interface.unanswered
+        return unanswered if unanswered and now < unanswered.at + unanswered.lifetime_s else None
 
     def policy_replaced(self) -> None:
         """The policy is another one: the home agent is to hold it as soon as can be."""
@@ -126,6 +132,8 @@ class Registration:
     def unbind(self, interface: Interface, now: float, *, confirmed: bool) -> None:
         """The home agent has forgotten a binding: it said so, or its clock or another reply did."""
         interface.release(now)
+        if confirmed:
+            interface.unanswered = None
         self.exchange.lost(interface.config.bid, confirmed=confirmed)
         self.policy_unsettled = True
         self.intents.keep(

@@ -56,6 +56,7 @@ class Interface:
     far as we know, also of an interface that is gone. `drain_until` is the moment up to which
     packets that are still on their way are accepted. `relapses` counts how often in a row the path
     was registered and yet never answered a probe; `register_after` is what follows from it.
+    `unanswered` is a registration that was given up without an answer and not undone since.
     `deregister_after` keeps a path that comes and goes from being deregistered more than once a
     second.
     """
@@ -72,6 +73,7 @@ class Interface:
     relapses: int = 0
     register_after: float = 0.0
     deregister_after: float = 0.0
+    unanswered: "Sent | None" = None
 
     @property
     def name(self) -> str:
