@@ -41,6 +41,11 @@ conformance: ready ## docs/conformance.md, from the clauses and the marks of the
 bench: ready ## what the tunnels and the daemons cost (root); BENCH="--json FILE" keeps the figures
 	@$(ROOT) $(BIN)/python -m bench.run $(BENCH)
 
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom)
+HOURS ?= 100
+simulate: ready ## both engines in simulated trouble; SEED=n HOURS=n plays a run again
+	@$(BIN)/python -m tests.simulation.run --seed $(SEED) --hours $(HOURS) $(SIMULATE)
+
 clean: ## remove what was built; the lab first, if it is up
 	@if [ -x $(BIN)/flowbind ] && compgen -G '/run/netns/fb-*' >/dev/null; then \
 	$(ROOT) $(BIN)/flowbind lab down; fi
