@@ -16,6 +16,7 @@ from flowbind.model.config import (
     InterfaceConfig,
     MobileNodeConfig,
     MobileNodeEntry,
+    OverwriteScope,
     StaticFlow,
 )
 from flowbind.model.flow import PolicyRule
@@ -70,6 +71,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         home-networks = ["10.9.0.0/24", "192.0.2.1/32"]
         max-lifetime = "2h"
         max-bindings = 3
+        overwrite-scope = "same-bid"
         interfaces = ["eth0", "eth1"]
         shortcut = false
         socket = "/run/ha.sock"
@@ -108,6 +110,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             ),
             max_lifetime_s=7200,
             max_bindings=3,
+            overwrite_scope=OverwriteScope.SAME_BID,
             static_flows=(
                 StaticFlow("no telnet", compile_match("tcp remote port 23"), FlowAction.DROP),
             ),

@@ -106,6 +106,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     home_networks: tuple[str, ...]
     max_lifetime_s: int
     max_bindings: int
+    overwrite_scope: str
     interfaces: tuple[str, ...] | None
     shortcut: bool
     mobile_nodes: tuple[NodeReport, ...]
@@ -196,6 +197,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         home_networks=tuple(map(str, config.home_networks)),
         max_lifetime_s=config.max_lifetime_s,
         max_bindings=config.max_bindings,
+        overwrite_scope=config.overwrite_scope.value,
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
@@ -281,6 +283,7 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"home agent at {report.address} for {', '.join(report.home_networks)}"
     yield f"  registrations  for {_duration(report.max_lifetime_s)} at most"
     yield f"  bindings       {report.max_bindings} at most for each mobile node"
+    yield f"  O bit          {_OVERWRITES[report.overwrite_scope]}"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
     yield ""
@@ -340,6 +343,10 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     yield from _columns(rows)
 
 
+_OVERWRITES: Final = {
+    "all": "replaces all bindings of a node",
+    "same-bid": "replaces the binding of its own BID",
+}
 _MULTIPATH: Final = {
     "require": "required",
     "prefer": "preferred; with a home agent that has none, one binding at a time",

@@ -28,6 +28,7 @@ from flowbind.model.config import (
     InterfaceConfig,
     MobileNodeConfig,
     MobileNodeEntry,
+    OverwriteScope,
 )
 from flowbind.model.flow import PolicyRule
 from flowbind.model.tunnel import MAX_PATHS, PLAIN_BID
@@ -54,6 +55,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("home-networks", "home_networks", values.networks, required=True),
     Key("max-lifetime", "max_lifetime_s", _LIFETIME),
     Key("max-bindings", "max_bindings", values.number(1, MAX_PATHS)),
+    Key("overwrite-scope", "overwrite_scope", values.member_of(OverwriteScope)),
     Key("interfaces", "interfaces", values.list_of(values.device, "network devices")),
     Key("shortcut", "shortcut", values.switch),
     *_HOST_KEYS,

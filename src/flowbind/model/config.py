@@ -1,5 +1,6 @@
 """The settings of a daemon, read from TOML by daemon.config, which documents each key."""
 
+from enum import StrEnum, unique
 from ipaddress import IPv4Address, IPv4Network
 
 from msgspec import Struct
@@ -33,6 +34,14 @@ class MobileNodeEntry(Struct, frozen=True):
     label_weights: tuple[tuple[int, int], ...] = ()
 
 
+@unique
+class OverwriteScope(StrEnum):
+    """What the O bit replaces: all bindings (RFC 7629 4.1, 5.2), or that of its own BID (5.1)."""
+
+    ALL = "all"
+    SAME_BID = "same-bid"
+
+
 class HomeAgentConfig(Struct, frozen=True):
     """What the engine of a home agent needs to know."""
 
@@ -41,6 +50,7 @@ class HomeAgentConfig(Struct, frozen=True):
     mobile_nodes: tuple[MobileNodeEntry, ...]
     max_lifetime_s: int = 1800
     max_bindings: int = 8
+    overwrite_scope: OverwriteScope = OverwriteScope.ALL
     static_flows: tuple[StaticFlow, ...] = ()
 
 

@@ -5,6 +5,7 @@ from msgspec import structs
 
 from flowbind.effects import Log, ProgramForwarding, RemoveForwarding, SaveNode
 from flowbind.model.binding import Binding, Encapsulation, NodeRecord
+from flowbind.model.config import OverwriteScope
 from flowbind.model.tunnel import PLAIN_BID, NodeForwarding, Path
 from flowbind.wire.iana import RequestFlag
 
@@ -162,6 +163,34 @@ def test_o_of_a_known_bid_leaves_that_one_alone(desk):
     desk.register(1, 2)
     assert desk.ask(desk.multipath(1, desk.overwrite)) == 0
     assert desk.bids == [1]
+
+
+@pytest.mark.rfc("7629", "5.1", "MP-HA-6b", "A-1")
+def test_o_replaces_the_binding_and_the_rules_of_its_bid_where_asked_to(make_desk):
+    desk = make_desk(overwrite_scope=OverwriteScope.SAME_BID)
+    desk.register(1, 2)
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1)) == 0
+    assert desk.ask(desk.multipath(2), desk.forward(90, 2)) == 0
+    moved = desk.care_of_address(9)
+    assert desk.ask(desk.multipath(1, desk.overwrite), care_of_address=moved) == 0
+    assert [(each.bid, each.care_of_address) for each in desk.record.bindings] == [
+        (1, moved),
+        (2, desk.care_of_address(2)),
+    ]
+    assert desk.rules == [(90, 2)]
+    assert desk.ask(desk.multipath(2, desk.overwrite), desk.forward(91, 2)) == 0
+    assert desk.bids == [1, 2]
+    assert desk.rules == [(91, 2)]
+
+
+@pytest.mark.rfc("7629", "5.1", "MP-HA-6b")
+@pytest.mark.rfc("7629", "5.2", "A-15")
+def test_o_for_one_bid_ends_a_plain_registration_all_the_same(make_desk):
+    desk = make_desk(overwrite_scope=OverwriteScope.SAME_BID)
+    assert desk.ask(desk.drop(80)) == 0
+    assert desk.ask(desk.multipath(2, desk.overwrite)) == 0
+    assert desk.bids == [2]
+    assert desk.rules == []
 
 
 @pytest.mark.rfc("7629", "4.1", "A-19")

@@ -23,7 +23,13 @@ from flowbind.effects import (
 )
 from flowbind.engine.deadlines import Deadlines
 from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
-from flowbind.engine.home_agent.flows import check_identifiers, check_number, replaced
+from flowbind.engine.home_agent.flows import (
+    Rules,
+    check_identifiers,
+    check_number,
+    overwritten,
+    replaced,
+)
 from flowbind.engine.home_agent.projection import forwards_alike, project
 from flowbind.engine.home_agent.replies import denial_instead_of, home_address_of, reply_to
 from flowbind.engine.home_agent.validation import (
@@ -40,6 +46,7 @@ from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import INFINITE_LIFETIME_S, ReplyCode, RequestFlag
 from flowbind.wire.message import decode
+from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
 
 DENIAL_INTERVAL_S: Final = 1.0
@@ -148,17 +155,16 @@ class HomeAgent:
         """
         message, multipath = request.message, request.multipath
         if lifetime_s:
-            bindings = registered(record, message, multipath, lifetime_s, now)
+            scope = self.config.overwrite_scope
+            bindings = registered(record, message, multipath, lifetime_s, now, scope)
         else:
             bindings = deregistered(record, message, multipath)
         if len(bindings) > max(self.config.max_bindings, len(record.bindings)):
             raise Refused("too-many-bindings", ReplyCode.TOO_MANY_BINDINGS)
         bids = frozenset(each.bid for each in bindings if each.bid is not None)
         check_identifiers(request.flow_bindings, bids)
-        overwrites = multipath is not None and multipath.overwrite
-        starts_anew = lifetime_s and (overwrites or changes_kind(record, multipath))
         rules = replaced(
-            () if starts_anew else record.rules,
+            self._rules_before(record, multipath) if lifetime_s else record.rules,
             request.flow_bindings,
             multipath.bid if multipath else None,
             bids,
@@ -172,6 +178,14 @@ class HomeAgent:
             bindings=bindings,
             rules=rules if bindings else (),
         )
+
+    def _rules_before(self, record: NodeRecord, multipath: Multipath | None) -> Rules:
+        """Return the rules that a registration begins with: those that it does not end."""
+        if changes_kind(record, multipath):
+            return ()
+        if multipath is not None and multipath.overwrite:
+            return overwritten(record.rules, multipath.bid, self.config.overwrite_scope)
+        return record.rules
 
     def _keep(self, before: NodeRecord | None, after: NodeRecord) -> None:
         self.records[after.home_address] = after

@@ -1,14 +1,16 @@
 """What a valid request does to the bindings of a node (RFC 5944 3.8.2.2, RFC 7629 5.2).
 
 Pure functions from a record to a record. The two RFCs' contradictions are decided here: the O bit
-replaces all other bindings (RFC 7629 4.1 and 5.2, against 5.1), the B bit also registers the
-binding that carries it, and a request without Multipath makes the node a plain RFC 5944 one.
+replaces all other bindings (RFC 7629 4.1 and 5.2, against 5.1) unless the operator holds with 5.1,
+the B bit also registers the binding that carries it, and a request without Multipath makes the node
+a plain RFC 5944 one.
 """
 
 from msgspec import structs
 
 from flowbind.engine.refusal import Refused
 from flowbind.model.binding import Binding, Encapsulation, NodeRecord
+from flowbind.model.config import OverwriteScope
 from flowbind.wire.iana import ReplyCode, RequestFlag
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
@@ -48,6 +50,7 @@ def registered(
     multipath: Multipath | None,
     lifetime_s: int,
     now: float,
+    scope: OverwriteScope = OverwriteScope.ALL,
 ) -> Bindings:
     """Return the bindings with the one of this request made or renewed."""
     binding = Binding(
@@ -61,7 +64,7 @@ def registered(
         access_technology=multipath.access_technology if multipath else 0,
         label=multipath.label if multipath else 0,
     )
-    if multipath is None or multipath.overwrite:
+    if multipath is None or (multipath.overwrite and scope is OverwriteScope.ALL):
         return (binding,)
     bindings = _placed(record.bindings, binding)
     if multipath.bulk:

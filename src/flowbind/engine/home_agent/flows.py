@@ -8,6 +8,7 @@ BID owns keeps its place when it is sent again. The first match wins.
 """
 
 from flowbind.engine.refusal import Refused
+from flowbind.model.config import OverwriteScope
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.flow_binding import FlowBinding
@@ -27,6 +28,13 @@ def check_number(rules: Rules) -> None:
     """Refuse (130) more rules than the data plane takes for one node."""
     if len(rules) > MAX_RULES:
         raise Refused("too-many-rules", ReplyCode.INSUFFICIENT_RESOURCES)
+
+
+def overwritten(rules: Rules, bid: int, scope: OverwriteScope) -> Rules:
+    """Return the rules that the O bit in a registration of `bid` leaves (RFC 7629 5.1, 5.2)."""
+    if scope is OverwriteScope.ALL:
+        return ()
+    return tuple(rule for rule in rules if rule.owner != bid)
 
 
 def replaced(
