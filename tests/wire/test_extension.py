@@ -184,7 +184,7 @@ def test_the_types_that_are_given_a_meaning():
     [
         ("9a010004 04010000", "multipath-bid", "BID 0 is reserved"),
         ("9a010003 040101", "multipath-length", "3 octets instead of 4"),
-        ("9a020001 01", "truncated", "1 octets wanted, 0 left"),
+        ("9a020001 01", "truncated", "2 octets wanted, 1 left"),
         ("8300", "nai-malformed", "not a name"),
     ],
 )

@@ -4,16 +4,17 @@ from typing import Final
 
 from msgspec import Struct
 
+from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType
-from flowbind.wire.reader import Reader
 
-AUTHENTICATION_TYPES: Final = frozenset(
-    {
+AUTHENTICATION_TYPES: Final[dict[int, ExtensionType]] = {
+    int(each): each
+    for each in (
         ExtensionType.MOBILE_HOME_AUTHENTICATION,
         ExtensionType.MOBILE_FOREIGN_AUTHENTICATION,
         ExtensionType.FOREIGN_HOME_AUTHENTICATION,
-    }
-)
+    )
+}
 
 SPI_OCTETS: Final = 4
 
@@ -28,8 +29,10 @@ class Authentication(Struct, frozen=True):
     @staticmethod
     def decode(extension_type: ExtensionType, data: bytes) -> "Authentication":
         """Decode the octets behind Type and Length. Raises WireError."""
-        reader = Reader(data)
-        return Authentication(extension_type, reader.unsigned(SPI_OCTETS), reader.rest())
+        if len(data) < SPI_OCTETS:
+            raise WireError("truncated", f"{len(data)} octets hold no SPI")
+        spi = int.from_bytes(data[:SPI_OCTETS], "big")
+        return Authentication(extension_type, spi, data[SPI_OCTETS:])
 
     def encode(self) -> bytes:
         """Encode the whole extension."""

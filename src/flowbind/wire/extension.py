@@ -18,12 +18,16 @@ from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import ExtensionType, MultipathSubtype, ReplyCode
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.nai import NetworkAccessIdentifier
-from flowbind.wire.reader import Reader
 
 FIRST_SKIPPABLE_TYPE: Final = 128
 
+_PADDING: Final = int(ExtensionType.PADDING)
+_MULTIPATH: Final = int(ExtensionType.MULTIPATH)
+_MULTIPATH_SUBTYPE: Final = int(MultipathSubtype.MULTIPATH)
+_FLOW_BINDING_SUBTYPE: Final = int(MultipathSubtype.FLOW_BINDING)
+_NAI: Final = int(ExtensionType.NAI)
 _DYNAMIC_HOME_AGENT: Final = 139
-_DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset({1, 2})
+_DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset({b"\x01", b"\x02"})
 _LENGTH_OF_AN_ADDRESS: Final = b"\x00\x04"
 
 
@@ -118,6 +122,12 @@ REGISTRY: Final[dict[int, Registered]] = {
     ),
 }
 
+_LONG_TYPES: Final = frozenset(
+    number for number, row in REGISTRY.items() if row.framing is Framing.LONG
+)
+_SHORT_HEADER_OCTETS: Final = 2
+_LONG_HEADER_OCTETS: Final = 4
+
 
 class Padding(Struct, frozen=True):
     """One octet of padding."""
@@ -189,28 +199,22 @@ def walk_extensions(payload: bytes, start: int) -> Iterator[tuple[Extension, int
 
     Raises WireError as `decode_extensions` does, but not before what precedes has been given out.
     """
-    reader = Reader(payload)
-    reader.offset = start
-    while reader.remaining:
-        extension = _decode_one(reader)
-        yield extension, reader.offset
+    for extension_type, subtype, begin, behind in _frames(payload, start):
+        yield _decode_one(extension_type, subtype, payload[begin:behind]), behind
 
 
 def spans_of_extensions(payload: bytes, start: int) -> list[tuple[int, int, int]]:
     """Return (type, first offset, offset behind it) of each extension, looking at frames only."""
-    reader = Reader(payload)
-    reader.offset = start
     spans: list[tuple[int, int, int]] = []
-    while reader.remaining:
-        first = reader.offset
-        extension_type, _subtype, _data = _read_frame(reader)
-        spans.append((extension_type, first, reader.offset))
+    first = start
+    for extension_type, _subtype, _begin, behind in _frames(payload, start):
+        spans.append((extension_type, first, behind))
+        first = behind
     return spans
 
 
-def _decode_one(reader: Reader) -> Extension:
-    extension_type, subtype, data = _read_frame(reader)
-    if extension_type == ExtensionType.PADDING:
+def _decode_one(extension_type: int, subtype: int | None, data: bytes) -> Extension:
+    if extension_type == _PADDING:
         return Padding()
     try:
         return _decode_content(extension_type, subtype, data)
@@ -222,37 +226,68 @@ def _decode_one(reader: Reader) -> Extension:
         )
 
 
-def _read_frame(reader: Reader) -> tuple[int, int | None, bytes]:
-    extension_type = reader.unsigned(1)
-    registered = REGISTRY.get(extension_type)
-    if registered is None:
-        if extension_type < FIRST_SKIPPABLE_TYPE:
-            raise WireError("unknown-extension", f"type {extension_type} may not be skipped")
-    elif registered.framing is Framing.PADDING:
-        return extension_type, None, b""
-    elif registered.framing is Framing.LONG:
-        subtype = reader.unsigned(1)
-        return extension_type, subtype, reader.octets(reader.unsigned(2))
-    length = reader.unsigned(1)
-    if extension_type == _DYNAMIC_HOME_AGENT and _is_long_dynamic_home_agent(length, reader):
-        return extension_type, length, reader.octets(reader.unsigned(2))
-    return extension_type, None, reader.octets(length)
+def _frames(payload: bytes, start: int) -> Iterator[tuple[int, int | None, int, int]]:
+    """Give type and subtype of each extension, and the offsets where its data begin and end.
+
+    Octets are looked up in place: every message is walked twice, to decode and to verify it.
+    """
+    end = len(payload)
+    _check_room(0, start, end)
+    at = start
+    while at < end:
+        extension_type = payload[at]
+        subtype: int | None = None
+        if extension_type == _PADDING:
+            begin = behind = at + 1
+        elif _is_long(payload, at):
+            begin = at + _LONG_HEADER_OCTETS
+            _check_room(at, _LONG_HEADER_OCTETS, end)
+            subtype = payload[at + 1]
+            behind = begin + (payload[at + 2] << 8 | payload[at + 3])
+        else:
+            begin = at + _SHORT_HEADER_OCTETS
+            _check_room(at, _SHORT_HEADER_OCTETS, end)
+            behind = begin + payload[at + 1]
+        _check_room(begin, behind - begin, end)
+        yield extension_type, subtype, begin, behind
+        at = behind
 
 
-def _is_long_dynamic_home_agent(second: int, reader: Reader) -> bool:
+def _is_long(payload: bytes, at: int) -> bool:
+    """Tell whether an extension is of the long format. Raises WireError if nobody knows."""
+    extension_type = payload[at]
+    if extension_type in _LONG_TYPES:
+        return True
+    if extension_type == _DYNAMIC_HOME_AGENT:
+        return _is_long_dynamic_home_agent(payload, at)
+    if extension_type < FIRST_SKIPPABLE_TYPE and extension_type not in REGISTRY:
+        raise WireError("unknown-extension", f"type {extension_type} may not be skipped")
+    return False
+
+
+def _is_long_dynamic_home_agent(payload: bytes, at: int) -> bool:
     """The figure of RFC 4433 is long, its erratum 898 short. In the long one an address follows."""
-    return second in _DYNAMIC_HOME_AGENT_SUBTYPES and reader.next_is(_LENGTH_OF_AN_ADDRESS)
+    second = payload[at + 1 : at + 2]
+    return second in _DYNAMIC_HOME_AGENT_SUBTYPES and payload.startswith(
+        _LENGTH_OF_AN_ADDRESS, at + 2
+    )
+
+
+def _check_room(at: int, octets: int, end: int) -> None:
+    if at + octets > end:
+        raise WireError("truncated", f"{octets} octets wanted, {end - at} left")
 
 
 def _decode_content(extension_type: int, subtype: int | None, data: bytes) -> Extension:
-    if extension_type in AUTHENTICATION_TYPES:
-        return Authentication.decode(ExtensionType(extension_type), data)
-    if extension_type == ExtensionType.MULTIPATH:
-        if subtype == MultipathSubtype.MULTIPATH:
+    authentication_type = AUTHENTICATION_TYPES.get(extension_type)
+    if authentication_type is not None:
+        return Authentication.decode(authentication_type, data)
+    if extension_type == _MULTIPATH:
+        if subtype == _MULTIPATH_SUBTYPE:
             return Multipath.decode(data)
-        if subtype == MultipathSubtype.FLOW_BINDING:
+        if subtype == _FLOW_BINDING_SUBTYPE:
             return FlowBinding.decode(data)
         raise WireError("unknown-extension", f"type 154 subtype {subtype}")
-    if extension_type == ExtensionType.NAI:
+    if extension_type == _NAI:
         return NetworkAccessIdentifier.decode(data)
     return UnknownExtension(extension_type, data, subtype)

@@ -17,12 +17,16 @@ from flowbind.wire.iana import (
     ReplyCode,
     SelectorFormat,
 )
-from flowbind.wire.reader import Reader
 from flowbind.wire.traffic_selector import TrafficSelector, decode_selector, encode_selector
 
 MAX_BIDS: Final = 8
 DROP_BID: Final = 255
 """What a sender puts into the one BID octet of DROP, and a receiver ignores."""
+
+_ACTIONS: Final = {int(each): each for each in FlowAction}
+_FORMATS: Final = {int(each): each for each in SelectorFormat}
+_DROP: Final = FlowAction.DROP
+_HEAD_OCTETS: Final = 2
 
 
 class FlowBinding(Struct, frozen=True):
@@ -35,16 +39,22 @@ class FlowBinding(Struct, frozen=True):
     @staticmethod
     def decode(data: bytes) -> "FlowBinding":
         """Decode the octets behind Length. Raises WireError with code 134."""
-        reader = Reader(data, ReplyCode.POORLY_FORMED_REQUEST)
-        action = _action(reader.unsigned(1))
-        count = reader.unsigned(1)
+        _check_room(data, 0, _HEAD_OCTETS)
+        action = _ACTIONS.get(data[0])
+        if action is None:
+            raise _malformed("flow-binding-action", str(data[0]))
+        count = data[1]
         if not 1 <= count <= MAX_BIDS:
             raise _malformed("flow-binding-bid-count", str(count))
-        if action is FlowAction.DROP and count != 1:
+        if action is _DROP and count != 1:
             raise _malformed("flow-binding-drop-bids", f"{count} BIDs instead of 1")
-        bids = tuple(reader.octets(count))
-        selector_format = _selector_format(reader.unsigned(1))
-        return FlowBinding(action, bids, decode_selector(selector_format, reader.rest()))
+        behind = _HEAD_OCTETS + count
+        _check_room(data, _HEAD_OCTETS, count + 1)
+        selector_format = _FORMATS.get(data[behind])
+        if selector_format is None:
+            raise _malformed("flow-binding-ts-format", str(data[behind]))
+        selector = decode_selector(selector_format, data[behind + 1 :])
+        return FlowBinding(action, tuple(data[_HEAD_OCTETS:behind]), selector)
 
     def encode(self) -> bytes:
         """Encode the whole extension."""
@@ -55,18 +65,9 @@ class FlowBinding(Struct, frozen=True):
         return head + len(data).to_bytes(2, "big") + data
 
 
-def _action(value: int) -> FlowAction:
-    try:
-        return FlowAction(value)
-    except ValueError:
-        raise _malformed("flow-binding-action", str(value)) from None
-
-
-def _selector_format(value: int) -> SelectorFormat:
-    try:
-        return SelectorFormat(value)
-    except ValueError:
-        raise _malformed("flow-binding-ts-format", str(value)) from None
+def _check_room(data: bytes, at: int, octets: int) -> None:
+    if at + octets > len(data):
+        raise _malformed("truncated", f"{octets} octets wanted, {len(data) - at} left")
 
 
 def _malformed(reason: str, detail: str) -> WireError:

@@ -1,7 +1,8 @@
 """Messages on UDP port 434: octets to frozen messages and back (RFC 5944 3.3, 3.4)."""
 
+from collections.abc import Callable
 from ipaddress import IPv4Address
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from flowbind.wire.authentication import Authentication
 from flowbind.wire.errors import WireError
@@ -21,26 +22,25 @@ from flowbind.wire.registration import (
 Message = RegistrationRequest | RegistrationReply
 ExtensionT = TypeVar("ExtensionT")
 
+_REQUEST_FLAGS: Final[tuple[RequestFlag, ...]] = tuple(RequestFlag(octet) for octet in range(256))
+
 
 def decode(payload: bytes) -> Message:
     """Decode one message. Raises WireError and nothing else."""
     if not payload:
         raise WireError("empty-datagram")
-    match payload[0]:
-        case MessageType.REGISTRATION_REQUEST:
-            return _decode_request(payload)
-        case MessageType.REGISTRATION_REPLY:
-            return _decode_reply(payload)
-        case other:
-            raise WireError("unknown-message-type", str(other))
+    decoder = _DECODERS.get(payload[0])
+    if decoder is None:
+        raise WireError("unknown-message-type", str(payload[0]))
+    return decoder(payload)
 
 
 def _decode_request(payload: bytes) -> RegistrationRequest:
     if len(payload) < REQUEST_LAYOUT.size:
         raise WireError("truncated", f"{len(payload)} octets are no Registration Request")
-    _, flags, lifetime_s, home, agent, care_of, identification = REQUEST_LAYOUT.unpack_from(payload)
+    _, _, lifetime_s, home, agent, care_of, identification = REQUEST_LAYOUT.unpack_from(payload)
     return RegistrationRequest(
-        RequestFlag(flags),
+        _REQUEST_FLAGS[payload[1]],
         lifetime_s,
         IPv4Address(home),
         IPv4Address(agent),
@@ -64,9 +64,19 @@ def _decode_reply(payload: bytes) -> RegistrationReply:
     )
 
 
+_DECODERS: Final[dict[int, Callable[[bytes], Message]]] = {
+    int(MessageType.REGISTRATION_REQUEST): _decode_request,
+    int(MessageType.REGISTRATION_REPLY): _decode_reply,
+}
+_OFFSETS: Final = {
+    int(MessageType.REGISTRATION_REQUEST): REQUEST_LAYOUT.size,
+    int(MessageType.REGISTRATION_REPLY): REPLY_LAYOUT.size,
+}
+
+
 def encode(message: Message) -> bytes:
     """Encode one message with its extensions in their order."""
-    return message.encode_fixed() + b"".join(each.encode() for each in message.extensions)
+    return message.encode_fixed() + b"".join([each.encode() for each in message.extensions])
 
 
 def first(message: Message, kind: type[ExtensionT]) -> ExtensionT | None:
@@ -76,7 +86,7 @@ def first(message: Message, kind: type[ExtensionT]) -> ExtensionT | None:
 
 def all_of(message: Message, kind: type[ExtensionT]) -> tuple[ExtensionT, ...]:
     """Return all extensions of a class, in their order."""
-    return tuple(each for each in message.extensions if isinstance(each, kind))
+    return tuple([each for each in message.extensions if isinstance(each, kind)])
 
 
 def split_at_authentication(
@@ -94,11 +104,10 @@ def split_at_authentication(
 
 def offset_of_extensions(payload: bytes) -> int:
     """Where the extensions of a message begin. Raises WireError for other messages."""
-    if payload[:1] == bytes((MessageType.REGISTRATION_REQUEST,)):
-        return REQUEST_LAYOUT.size
-    if payload[:1] == bytes((MessageType.REGISTRATION_REPLY,)):
-        return REPLY_LAYOUT.size
-    raise WireError("unknown-message-type", payload[:1].hex())
+    offset = _OFFSETS.get(payload[0]) if payload else None
+    if offset is None:
+        raise WireError("unknown-message-type", payload[:1].hex())
+    return offset
 
 
 def without_type_154(payload: bytes) -> bytes:

@@ -14,13 +14,14 @@ from msgspec import Struct
 
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, MultipathFlag, MultipathSubtype, ReplyCode
-from flowbind.wire.reader import Reader
 
 LOWEST_BID: Final = 1
 HIGHEST_BID: Final = 254
 
 _DATA_OCTETS: Final = 4
 _DEFINED_FLAGS: Final = MultipathFlag.BULK_REREGISTRATION | MultipathFlag.OVERWRITE
+_FLAGS_OF: Final = tuple(MultipathFlag(octet) & _DEFINED_FLAGS for octet in range(256))
+"""Looked up, because the arithmetic of flags takes longer than the rest of decoding."""
 
 
 class Multipath(Struct, frozen=True):
@@ -44,15 +45,14 @@ class Multipath(Struct, frozen=True):
     @staticmethod
     def decode(data: bytes) -> "Multipath":
         """Decode the octets behind Length. Raises WireError with code 134."""
-        reader = Reader(data, ReplyCode.POORLY_FORMED_REQUEST)
         if len(data) != _DATA_OCTETS:
             raise _malformed("multipath-length", f"{len(data)} octets instead of 4")
-        access_technology, label, bid, flags = reader.octets(_DATA_OCTETS)
+        access_technology, label, bid, flags = data
         if not LOWEST_BID <= bid <= HIGHEST_BID:
             raise _malformed("multipath-bid", f"BID {bid} is reserved")
         if label == 0:
             raise _malformed("multipath-label", "If-Label 0 is not legal")
-        return Multipath(access_technology, label, bid, MultipathFlag(flags) & _DEFINED_FLAGS)
+        return Multipath(access_technology, label, bid, _FLAGS_OF[flags])
 
     def encode(self) -> bytes:
         """Encode the whole extension."""

@@ -35,10 +35,6 @@ class Reader:
         start, self.offset = self.offset, end
         return self._data[start:end]
 
-    def next_is(self, octets: bytes) -> bool:
-        """Tell whether these octets are the next ones, without reading them."""
-        return self._data.startswith(octets, self.offset)
-
     def unsigned(self, size: int) -> int:
         """Read an unsigned integer of `size` octets."""
         return int.from_bytes(self.octets(size), "big")

@@ -13,8 +13,11 @@ from msgspec import Struct
 from flowbind.wire.extension import Extension
 from flowbind.wire.iana import MessageType, RequestFlag
 
-REQUEST_LAYOUT: Final = struct.Struct("!BBH4s4s4sQ")
-REPLY_LAYOUT: Final = struct.Struct("!BBH4s4sQ")
+REQUEST_LAYOUT: Final = struct.Struct("!BBHIIIQ")
+REPLY_LAYOUT: Final = struct.Struct("!BBHIIQ")
+
+_REQUEST: Final = int(MessageType.REGISTRATION_REQUEST)
+_REPLY: Final = int(MessageType.REGISTRATION_REPLY)
 
 
 class RegistrationRequest(Struct, frozen=True):
@@ -31,12 +34,12 @@ class RegistrationRequest(Struct, frozen=True):
     def encode_fixed(self) -> bytes:
         """Encode the fixed part."""
         return REQUEST_LAYOUT.pack(
-            MessageType.REGISTRATION_REQUEST,
+            _REQUEST,
             self.flags,
             self.lifetime_s,
-            self.home_address.packed,
-            self.home_agent.packed,
-            self.care_of_address.packed,
+            int(self.home_address),
+            int(self.home_agent),
+            int(self.care_of_address),
             self.identification,
         )
 
@@ -54,10 +57,10 @@ class RegistrationReply(Struct, frozen=True):
     def encode_fixed(self) -> bytes:
         """Encode the fixed part."""
         return REPLY_LAYOUT.pack(
-            MessageType.REGISTRATION_REPLY,
+            _REPLY,
             self.code,
             self.lifetime_s,
-            self.home_address.packed,
-            self.home_agent.packed,
+            int(self.home_address),
+            int(self.home_agent),
             self.identification,
         )

@@ -5,7 +5,7 @@ padding. The source is the correspondent, the destination the home address. The 
 flags differ between the two formats, which is why each format is a table of its own.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct, structs
 
@@ -14,11 +14,35 @@ from flowbind.wire.iana import ReplyCode, SelectorFormat
 from flowbind.wire.reader import Reader
 
 _FLAG_WORD_OCTETS: Final = 4
+_FIRST_FLAG: Final = 1 << 31
 _DS_MASK: Final = 0xFC
 _FLOW_LABEL_MASK: Final = 0x00FFFFFF
 
-_FIELDS: Final[dict[SelectorFormat, tuple[tuple[str, int], ...]]] = {
-    SelectorFormat.IPV4_BINARY: (
+
+class _Field(NamedTuple):
+    """A field of a selector: which octets, which flags say that they are there, which bits count.
+
+    A named tuple, since these loops run for every rule of every request.
+    """
+
+    name: str
+    size: int
+    start_flag: int
+    end_flag: int
+    mask: int
+
+
+def _fields(*sizes: tuple[str, int]) -> tuple[_Field, ...]:
+    """Give each field its two flags: the first has the highest, a start flag, then an end flag."""
+    masks = {"traffic_class": _DS_MASK, "flow_label": _FLOW_LABEL_MASK}
+    return tuple(
+        _Field(name, size, _FIRST_FLAG >> 2 * at, _FIRST_FLAG >> 2 * at + 1, masks.get(name, -1))
+        for at, (name, size) in enumerate(sizes)
+    )
+
+
+_FIELDS: Final[dict[SelectorFormat, tuple[_Field, ...]]] = {
+    SelectorFormat.IPV4_BINARY: _fields(
         ("source", 4),
         ("destination", 4),
         ("spi", 4),
@@ -27,7 +51,7 @@ _FIELDS: Final[dict[SelectorFormat, tuple[tuple[str, int], ...]]] = {
         ("traffic_class", 1),
         ("protocol", 1),
     ),
-    SelectorFormat.IPV6_BINARY: (
+    SelectorFormat.IPV6_BINARY: _fields(
         ("source", 16),
         ("destination", 16),
         ("spi", 4),
@@ -38,7 +62,6 @@ _FIELDS: Final[dict[SelectorFormat, tuple[tuple[str, int], ...]]] = {
         ("protocol", 1),
     ),
 }
-"""Fields and their sizes in the order of their flags: each has a start flag, then an end flag."""
 
 
 class Span(Struct, frozen=True, omit_defaults=True):
@@ -77,36 +100,27 @@ class TrafficSelector(Struct, frozen=True, omit_defaults=True):
     def canonical(self) -> "TrafficSelector":
         """Return the selector that means the same and is equal for all that mean the same."""
         changes: dict[str, Span] = {}
-        for name, _size in _FIELDS[self.format]:
+        for name, _size, _start_flag, _end_flag, mask in _FIELDS[self.format]:
             span: Span | None = getattr(self, name)
             if span is not None:
-                mask = _mask_of(name)
                 start, last = span.start & mask, span.last & mask
                 changes[name] = Span(start, None if start == last else last)
         return structs.replace(self, **changes)
 
 
-def _mask_of(name: str) -> int:
-    if name == "traffic_class":
-        return _DS_MASK
-    return _FLOW_LABEL_MASK if name == "flow_label" else -1
-
-
 def encode_selector(selector: TrafficSelector) -> bytes:
     """Encode a selector from its flag word on (RFC 6088 section 3)."""
     flags = 0
-    body = bytearray()
-    bit = 1 << 31
-    for name, size in _FIELDS[selector.format]:
+    body = b""
+    for name, size, start_flag, end_flag, _mask in _FIELDS[selector.format]:
         span: Span | None = getattr(selector, name)
         if span is not None:
-            flags |= bit
+            flags |= start_flag
             body += span.start.to_bytes(size, "big")
             if span.end is not None:
-                flags |= bit >> 1
+                flags |= end_flag
                 body += span.end.to_bytes(size, "big")
-        bit >>= 2
-    return flags.to_bytes(_FLAG_WORD_OCTETS, "big") + bytes(body)
+    return flags.to_bytes(_FLAG_WORD_OCTETS, "big") + body
 
 
 def decode_selector(selector_format: SelectorFormat, data: bytes) -> TrafficSelector:
@@ -114,24 +128,17 @@ def decode_selector(selector_format: SelectorFormat, data: bytes) -> TrafficSele
     reader = Reader(data, ReplyCode.POORLY_FORMED_REQUEST)
     flags = reader.unsigned(_FLAG_WORD_OCTETS)
     spans: dict[str, Span] = {}
-    bit = 1 << 31
-    for name, size in _FIELDS[selector_format]:
-        has_start, has_end = flags & bit, flags & (bit >> 1)
-        bit >>= 2
-        if has_start:
+    for name, size, start_flag, end_flag, mask in _FIELDS[selector_format]:
+        if flags & start_flag:
             start = reader.unsigned(size)
-            spans[name] = _checked(name, start, reader.unsigned(size) if has_end else None)
-        elif has_end:
+            end = reader.unsigned(size) if flags & end_flag else None
+            if end is not None and (start & mask) > (end & mask):
+                raise _malformed("selector-range-reversed", name)
+            spans[name] = Span(start, end)
+        elif flags & end_flag:
             raise _malformed("selector-end-without-start", name)
     reader.finish()
     return TrafficSelector(format=selector_format, **spans)
-
-
-def _checked(name: str, start: int, end: int | None) -> Span:
-    mask = _mask_of(name)
-    if end is not None and (start & mask) > (end & mask):
-        raise _malformed("selector-range-reversed", name)
-    return Span(start, end)
 
 
 def _malformed(reason: str, field: str) -> WireError:
