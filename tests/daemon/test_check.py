@@ -17,6 +17,7 @@ home agent at 198.51.100.1 for 10.9.0.0/24
   registrations  for 30m at most
   bindings       8 at most for each mobile node
   O bit          replaces all bindings of a node
+  rules          refused where none of their BIDs is registered
   interfaces     all that are up
   short cut      yes
 
@@ -120,6 +121,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "max_lifetime_s": 1800,
         "max_bindings": 8,
         "overwrite_scope": "all",
+        "unknown_bid": "none-known",
         "interfaces": None,
         "shortcut": True,
         "mobile_nodes": [],

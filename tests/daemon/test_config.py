@@ -18,6 +18,7 @@ from flowbind.model.config import (
     MobileNodeEntry,
     OverwriteScope,
     StaticFlow,
+    UnknownBid,
 )
 from flowbind.model.flow import PolicyRule
 from flowbind.model.match import compile_match
@@ -72,6 +73,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         max-lifetime = "2h"
         max-bindings = 3
         overwrite-scope = "same-bid"
+        unknown-bid = "any-unknown"
         interfaces = ["eth0", "eth1"]
         shortcut = false
         socket = "/run/ha.sock"
@@ -111,6 +113,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             max_lifetime_s=7200,
             max_bindings=3,
             overwrite_scope=OverwriteScope.SAME_BID,
+            unknown_bid=UnknownBid.ANY_UNKNOWN,
             static_flows=(
                 StaticFlow("no telnet", compile_match("tcp remote port 23"), FlowAction.DROP),
             ),

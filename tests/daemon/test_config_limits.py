@@ -48,6 +48,7 @@ KEYS: dict[tuple, Keys] = {
         ("max-lifetime", [1, 65534, "1s", "65534s", "18h", "1000ms"], OUT_OF_LIFETIME),
         ("max-bindings", [1, 8], [0, 9, "1", True]),
         ("overwrite-scope", ["all", "same-bid"], ["none", "", 1, True]),
+        ("unknown-bid", ["none-known", "any-unknown"], ["known", "", 1, False]),
         ("interfaces", [["eth0"]], [[], "eth0", ["eth0", "eth0"], ["mip0"], ["a b"], [1]]),
         ("shortcut", [True, False], NO_SWITCH),
         *HOST_KEYS,

@@ -107,6 +107,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     max_lifetime_s: int
     max_bindings: int
     overwrite_scope: str
+    unknown_bid: str
     interfaces: tuple[str, ...] | None
     shortcut: bool
     mobile_nodes: tuple[NodeReport, ...]
@@ -198,6 +199,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         max_lifetime_s=config.max_lifetime_s,
         max_bindings=config.max_bindings,
         overwrite_scope=config.overwrite_scope.value,
+        unknown_bid=config.unknown_bid.value,
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
@@ -284,6 +286,7 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  registrations  for {_duration(report.max_lifetime_s)} at most"
     yield f"  bindings       {report.max_bindings} at most for each mobile node"
     yield f"  O bit          {_OVERWRITES[report.overwrite_scope]}"
+    yield f"  rules          refused where {_REFUSED[report.unknown_bid]} registered"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
     yield ""
@@ -346,6 +349,10 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
 _OVERWRITES: Final = {
     "all": "replaces all bindings of a node",
     "same-bid": "replaces the binding of its own BID",
+}
+_REFUSED: Final = {
+    "none-known": "none of their BIDs is",
+    "any-unknown": "one of their BIDs is not",
 }
 _MULTIPATH: Final = {
     "require": "required",

@@ -29,6 +29,7 @@ from flowbind.model.config import (
     MobileNodeConfig,
     MobileNodeEntry,
     OverwriteScope,
+    UnknownBid,
 )
 from flowbind.model.flow import PolicyRule
 from flowbind.model.tunnel import MAX_PATHS, PLAIN_BID
@@ -56,6 +57,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("max-lifetime", "max_lifetime_s", _LIFETIME),
     Key("max-bindings", "max_bindings", values.number(1, MAX_PATHS)),
     Key("overwrite-scope", "overwrite_scope", values.member_of(OverwriteScope)),
+    Key("unknown-bid", "unknown_bid", values.member_of(UnknownBid)),
     Key("interfaces", "interfaces", values.list_of(values.device, "network devices")),
     Key("shortcut", "shortcut", values.switch),
     *_HOST_KEYS,

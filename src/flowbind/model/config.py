@@ -42,6 +42,16 @@ class OverwriteScope(StrEnum):
     SAME_BID = "same-bid"
 
 
+@unique
+class UnknownBid(StrEnum):
+    """Which FORWARD cannot be identified (RFC 7629 5.2): of whose BIDs the node has registered
+    none, or not all.
+    """
+
+    NONE_KNOWN = "none-known"
+    ANY_UNKNOWN = "any-unknown"
+
+
 class HomeAgentConfig(Struct, frozen=True):
     """What the engine of a home agent needs to know."""
 
@@ -51,6 +61,7 @@ class HomeAgentConfig(Struct, frozen=True):
     max_lifetime_s: int = 1800
     max_bindings: int = 8
     overwrite_scope: OverwriteScope = OverwriteScope.ALL
+    unknown_bid: UnknownBid = UnknownBid.NONE_KNOWN
     static_flows: tuple[StaticFlow, ...] = ()
 
 

@@ -4,7 +4,7 @@ import pytest
 from msgspec import structs
 
 from flowbind.effects import ProgramForwarding
-from flowbind.model.config import StaticFlow
+from flowbind.model.config import StaticFlow, UnknownBid
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.iana import FlowAction, SelectorFormat
@@ -43,6 +43,18 @@ def test_a_rule_of_which_no_bid_is_known_is_denied_with_153(desk):
 def test_one_known_bid_is_enough_and_the_own_one_counts(desk):
     assert desk.ask(desk.multipath(2), desk.forward(80, 7, 2, 8)) == 0
     assert desk.rules == [(80, 7, 2, 8)]
+
+
+@pytest.mark.rfc("7629", "5.2", "FB-HA-2b", "A-6")
+@pytest.mark.parametrize(
+    ("bids", "code"), [((2,), 0), ((1, 2), 0), ((1, 3), 153), ((3, 2), 153), ((2, 255), 153)]
+)
+def test_one_unknown_bid_is_denied_with_153_where_asked_to(make_desk, bids, code):
+    desk = make_desk(unknown_bid=UnknownBid.ANY_UNKNOWN)
+    desk.register(1)
+    before = desk.record
+    assert desk.ask(desk.multipath(2), desk.drop(9), desk.forward(80, *bids)) == code
+    assert (desk.record == before) is (code == 153)
 
 
 @pytest.mark.rfc("7629", "4.2")

@@ -162,7 +162,7 @@ class HomeAgent:
         if len(bindings) > max(self.config.max_bindings, len(record.bindings)):
             raise Refused("too-many-bindings", ReplyCode.TOO_MANY_BINDINGS)
         bids = frozenset(each.bid for each in bindings if each.bid is not None)
-        check_identifiers(request.flow_bindings, bids)
+        check_identifiers(request.flow_bindings, bids, self.config.unknown_bid)
         rules = replaced(
             self._rules_before(record, multipath) if lifetime_s else record.rules,
             request.flow_bindings,

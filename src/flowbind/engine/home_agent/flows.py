@@ -8,7 +8,7 @@ BID owns keeps its place when it is sent again. The first match wins.
 """
 
 from flowbind.engine.refusal import Refused
-from flowbind.model.config import OverwriteScope
+from flowbind.model.config import OverwriteScope, UnknownBid
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.flow_binding import FlowBinding
@@ -17,10 +17,22 @@ from flowbind.wire.iana import FlowAction, ReplyCode, SelectorFormat
 Rules = tuple[FlowRule, ...]
 
 
-def check_identifiers(sent: tuple[FlowBinding, ...], bids: frozenset[int]) -> None:
-    """Refuse (153) a FORWARD of whose BIDs not one is registered (RFC 7629 5.2)."""
+def check_identifiers(
+    sent: tuple[FlowBinding, ...],
+    bids: frozenset[int],
+    unknown_bid: UnknownBid = UnknownBid.NONE_KNOWN,
+) -> None:
+    """Refuse (153) a FORWARD of whose BIDs not one is registered (RFC 7629 5.2).
+
+    Its list is for falling through, so it may name BIDs that come later or have gone. Who reads
+    "any of the binding identifiers" as RFC 6089 5.3.2.1 does refuses these too.
+    """
     for flow_binding in sent:
-        if flow_binding.action is FlowAction.FORWARD and bids.isdisjoint(flow_binding.bids):
+        if flow_binding.action is FlowAction.DROP:
+            continue
+        strict = unknown_bid is UnknownBid.ANY_UNKNOWN
+        named = flow_binding.bids
+        if bids.isdisjoint(named) or (strict and not bids.issuperset(named)):
             raise Refused("flow-binding-bid-unknown", ReplyCode.INVALID_FB_IDENTIFIER)
 
 

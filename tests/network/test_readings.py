@@ -1,0 +1,26 @@
+"""A mobile node, and home agents that read RFC 7629 in other ways than it does."""
+
+import pytest
+
+from flowbind.events import PolicyReplaced
+from flowbind.model.config import OverwriteScope, UnknownBid
+
+
+@pytest.mark.rfc("7629", "5.1", "MP-HA-6b")
+def test_an_agent_that_overwrites_one_bid_keeps_every_path_and_the_policy(make_world, tools):
+    world = make_world(agent={"overwrite_scope": OverwriteScope.SAME_BID})
+    world.up("wlan0", "wwan0", "cdma0")
+    for policy in ((tools.voice,), (), (tools.block, tools.web)):
+        world.at_node(PolicyReplaced(policy))
+        world.run(5)
+        assert world.policies_agree()
+        assert sorted(world.bids) == [1, 2, 3]
+
+
+@pytest.mark.rfc("7629", "5.2", "FB-HA-2b")
+def test_an_agent_that_must_know_every_bid_gets_the_paths_without_the_policy(make_world):
+    world = make_world(agent={"unknown_bid": UnknownBid.ANY_UNKNOWN})
+    world.up("wlan0", "wwan0", "cdma0")
+    assert world.bids == [1, 2, 3]
+    assert world.record.rules == ()
+    assert world.replies.count(153) == 2
