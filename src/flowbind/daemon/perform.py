@@ -7,6 +7,7 @@ The replies of a batch leave after one commit that all of its records share, so 
 import logging
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
+from typing import Final
 
 from msgspec import Struct
 
@@ -27,6 +28,10 @@ from flowbind.store.base import BindingStore, StoreError
 _log = logging.getLogger("flowbind")
 
 Effects = list[Effect]
+
+# Put together once, since each use of `|` makes a new object.
+_FORWARDING: Final = (ProgramForwarding, RemoveForwarding)
+_CHANGING: Final = (SaveNode, DeleteNode)
 
 
 class Outlets(Struct, frozen=True):
@@ -111,11 +116,11 @@ def _failed(effects: Effects, effect: Effect, done: Sequence[Effect], reason: st
 
 
 def _forwarding(effects: Effects) -> Effects:
-    return [each for each in effects if isinstance(each, ProgramForwarding | RemoveForwarding)]
+    return [each for each in effects if isinstance(each, _FORWARDING)]
 
 
 def _changes(effects: Effects) -> list[SaveNode | DeleteNode]:
-    return [each for each in effects if isinstance(each, SaveNode | DeleteNode)]
+    return [each for each in effects if isinstance(each, _CHANGING)]
 
 
 def _nodes(effects: Effects) -> set[IPv4Address]:

@@ -29,7 +29,11 @@ _CREATE: Final = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
-_SAVE: Final = "INSERT OR REPLACE INTO node (home_address, record) VALUES (?, ?)"
+# Not REPLACE, which deletes a row and inserts another: it takes twice as long.
+_SAVE: Final = (
+    "INSERT INTO node (home_address, record) VALUES (?, ?)"
+    " ON CONFLICT (home_address) DO UPDATE SET record = excluded.record"
+)
 _DELETE: Final = "DELETE FROM node WHERE home_address = ?"
 _COUNT_TABLES: Final = "SELECT count(*) FROM sqlite_schema"
 _LOAD: Final = "SELECT home_address, record FROM node ORDER BY home_address"
