@@ -18,6 +18,7 @@ home agent at 198.51.100.1 for 10.9.0.0/24
   bindings       8 at most for each mobile node
   O bit          replaces all bindings of a node
   rules          refused where none of their BIDs is registered
+  replies        without the policy in force
   interfaces     all that are up
   short cut      yes
 
@@ -122,6 +123,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "max_bindings": 8,
         "overwrite_scope": "all",
         "unknown_bid": "none-known",
+        "policy_in_reply": False,
         "interfaces": None,
         "shortcut": True,
         "mobile_nodes": [],

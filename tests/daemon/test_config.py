@@ -74,6 +74,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         max-bindings = 3
         overwrite-scope = "same-bid"
         unknown-bid = "any-unknown"
+        policy-in-reply = true
         interfaces = ["eth0", "eth1"]
         shortcut = false
         socket = "/run/ha.sock"
@@ -114,6 +115,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             max_bindings=3,
             overwrite_scope=OverwriteScope.SAME_BID,
             unknown_bid=UnknownBid.ANY_UNKNOWN,
+            policy_in_reply=True,
             static_flows=(
                 StaticFlow("no telnet", compile_match("tcp remote port 23"), FlowAction.DROP),
             ),

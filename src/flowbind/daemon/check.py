@@ -108,6 +108,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     max_bindings: int
     overwrite_scope: str
     unknown_bid: str
+    policy_in_reply: bool
     interfaces: tuple[str, ...] | None
     shortcut: bool
     mobile_nodes: tuple[NodeReport, ...]
@@ -200,6 +201,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         max_bindings=config.max_bindings,
         overwrite_scope=config.overwrite_scope.value,
         unknown_bid=config.unknown_bid.value,
+        policy_in_reply=config.policy_in_reply,
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
@@ -287,6 +289,7 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  bindings       {report.max_bindings} at most for each mobile node"
     yield f"  O bit          {_OVERWRITES[report.overwrite_scope]}"
     yield f"  rules          refused where {_REFUSED[report.unknown_bid]} registered"
+    yield f"  replies        {'with' if report.policy_in_reply else 'without'} the policy in force"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
     yield ""

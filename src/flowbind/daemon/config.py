@@ -58,6 +58,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("max-bindings", "max_bindings", values.number(1, MAX_PATHS)),
     Key("overwrite-scope", "overwrite_scope", values.member_of(OverwriteScope)),
     Key("unknown-bid", "unknown_bid", values.member_of(UnknownBid)),
+    Key("policy-in-reply", "policy_in_reply", values.switch),
     Key("interfaces", "interfaces", values.list_of(values.device, "network devices")),
     Key("shortcut", "shortcut", values.switch),
     *_HOST_KEYS,

@@ -62,6 +62,7 @@ class HomeAgentConfig(Struct, frozen=True):
     max_bindings: int = 8
     overwrite_scope: OverwriteScope = OverwriteScope.ALL
     unknown_bid: UnknownBid = UnknownBid.NONE_KNOWN
+    policy_in_reply: bool = False
     static_flows: tuple[StaticFlow, ...] = ()
 
 

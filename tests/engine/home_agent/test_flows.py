@@ -4,9 +4,12 @@ import pytest
 from msgspec import structs
 
 from flowbind.effects import ProgramForwarding
+from flowbind.events import EffectFailed
 from flowbind.model.config import StaticFlow, UnknownBid
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_RULES
+from flowbind.wire.authentication import Authentication
+from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import FlowAction, SelectorFormat
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 
@@ -146,6 +149,65 @@ def test_more_rules_than_the_data_plane_takes_are_denied_with_130(desk):
     rules = [desk.forward(port, 1) for port in range(MAX_RULES + 1)]
     assert desk.ask(desk.multipath(1), *rules) == 130
     assert desk.ask(desk.multipath(1), *rules[1:]) == 0
+
+
+def told(desk):
+    """The Flow-Binding extensions of the reply, which stand before its authentication."""
+    *before, authentication = desk.reply.extensions
+    assert isinstance(authentication, Authentication)
+    assert all(isinstance(each, FlowBinding) for each in before)
+    return before
+
+
+@pytest.mark.rfc("7629", "4.2", "FB-HA-3", "A-11")
+def test_a_reply_tells_the_whole_policy_in_force_where_asked_to(make_desk):
+    desk = make_desk(policy_in_reply=True)
+    desk.register(1, 2)
+    assert told(desk) == []
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1, 2), desk.drop(9)) == 0
+    assert told(desk) == [desk.forward(80, 1, 2), desk.drop(9)]
+    assert desk.ask(desk.multipath(2), desk.forward(90, 2)) == 0
+    assert told(desk) == [desk.forward(80, 1, 2), desk.drop(9), desk.forward(90, 2)]
+    assert desk.ask(desk.multipath(1), lifetime_s=0) == 0
+    assert told(desk) == [desk.forward(80, 1, 2), desk.drop(9), desk.forward(90, 2)]
+    assert desk.ask(desk.multipath(2), lifetime_s=0) == 0
+    assert told(desk) == []
+
+
+@pytest.mark.rfc("7629", "4.2", "FB-HA-3", "A-11")
+def test_a_reply_tells_the_static_policy_to_a_node_that_sends_none(make_desk):
+    selector = TrafficSelector(protocol=Span(17))
+    voice = StaticFlow("voice", (selector,), FlowAction.FORWARD, (2, 1))
+    desk = make_desk(policy_in_reply=True, static_flows=(voice,))
+    desk.register(1, 2)
+    assert told(desk) == [FlowBinding(FlowAction.FORWARD, (2, 1), selector)]
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11")
+def test_no_policy_is_told_to_a_node_that_shows_no_knowledge_of_rfc_7629(make_desk):
+    block = StaticFlow("block", (TrafficSelector(),), FlowAction.DROP)
+    desk = make_desk(policy_in_reply=True, static_flows=(block,))
+    assert desk.ask() == 0
+    assert told(desk) == []
+    assert desk.ask(desk.drop(80)) == 0
+    assert told(desk) == [desk.drop(80)]
+    assert desk.ask(desk.multipath(1, desk.bulk), lifetime_s=0) == 0
+    assert told(desk) == []
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11")
+def test_no_policy_is_told_with_a_denial_nor_unless_asked_to(desk, make_desk):
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1)) == 0
+    assert told(desk) == []
+    desk = make_desk(policy_in_reply=True)
+    assert desk.ask(desk.multipath(1), desk.forward(80, 1)) == 0
+    assert desk.ask(desk.multipath(2), desk.forward(90, 3)) == 153
+    assert told(desk) == []
+    assert desk.ask(desk.multipath(2)) == 0
+    forwarding, save, reply, *_news = desk.last
+    desk.hear(EffectFailed(forwarding, (save, reply), "no room"))
+    assert desk.reply.code == 130
+    assert told(desk) == []
 
 
 @pytest.mark.rfc("7629", "6", "RT-1")

@@ -30,8 +30,14 @@ from flowbind.engine.home_agent.flows import (
     overwritten,
     replaced,
 )
-from flowbind.engine.home_agent.projection import forwards_alike, project
-from flowbind.engine.home_agent.replies import denial_instead_of, home_address_of, reply_to
+from flowbind.engine.home_agent.projection import forwards_alike, project, rules_in_force
+from flowbind.engine.home_agent.replies import (
+    Policy,
+    denial_instead_of,
+    home_address_of,
+    policy_of,
+    reply_to,
+)
 from flowbind.engine.home_agent.validation import (
     Request,
     association_of,
@@ -137,7 +143,10 @@ class HomeAgent:
         after = self._granted(record, request, nonce, lifetime_s, now)
         self.statistics["accepted" if lifetime_s else "accepted_deregistration"] += 1
         code = _code(request)
-        reply = reply_to(event, message, self.config, association, code, now, lifetime_s, nonce)
+        policy = self._policy_told(request, after) if self.config.policy_in_reply else ()
+        reply = reply_to(
+            event, message, self.config, association, code, now, lifetime_s, nonce, policy
+        )
         self._keep(before, after)
         # A record without bindings is kept for its Identification: it stops the replay of requests
         # that were accepted a moment ago.
@@ -186,6 +195,15 @@ class HomeAgent:
         if multipath is not None and multipath.overwrite:
             return overwritten(record.rules, multipath.bid, self.config.overwrite_scope)
         return record.rules
+
+    def _policy_told(self, request: Request, record: NodeRecord) -> Policy:
+        """RFC 7629 4.2: the whole policy in force, for a node that has shown that it reads it.
+
+        To any other one type 154 is a reason to discard the reply.
+        """
+        if not record.bindings or not (request.multipath or request.flow_bindings):
+            return ()
+        return policy_of(rules_in_force(self.config, record))
 
     def _keep(self, before: NodeRecord | None, after: NodeRecord) -> None:
         self.records[after.home_address] = after

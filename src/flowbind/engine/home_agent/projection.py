@@ -17,8 +17,13 @@ def project(
     return NodeForwarding(
         home_address=record.home_address,
         paths=tuple(_path(config, weights, binding) for binding in record.bindings),
-        rules=record.rules or _static_rules(config, record),
+        rules=rules_in_force(config, record),
     )
+
+
+def rules_in_force(config: HomeAgentConfig, record: NodeRecord) -> tuple[FlowRule, ...]:
+    """Return the rules that a node's packets follow: its own, or else the static ones."""
+    return record.rules or _static_rules(config, record)
 
 
 def _path(config: HomeAgentConfig, weights: dict[int, int], binding: Binding) -> Path:

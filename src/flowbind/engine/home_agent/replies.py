@@ -12,10 +12,14 @@ from flowbind.effects import SendDatagram
 from flowbind.engine.home_agent.validation import association_of
 from flowbind.events import Received
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
+from flowbind.model.flow import FlowRule
+from flowbind.wire.flow_binding import DROP_BID, FlowBinding
 from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, ReplyCode
 from flowbind.wire.message import all_of, decode
 from flowbind.wire.nai import NetworkAccessIdentifier
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+
+Policy = tuple[FlowBinding, ...]
 
 
 def reply_to(
@@ -27,8 +31,9 @@ def reply_to(
     now: float,
     lifetime_s: int = 0,
     nonce: int | None = None,
+    policy: Policy = (),
 ) -> SendDatagram:
-    """Build the reply: addresses and ports swapped, the NAI echoed, authenticated.
+    """Build the reply: addresses and ports swapped, the NAI echoed, the policy told, authenticated.
 
     The high half of the Identification is the nonce, if there is one (5.7.2). Otherwise code 133
     carries our clock there (5.7.1).
@@ -44,7 +49,7 @@ def reply_to(
         home_address=request.home_address,
         home_agent=config.address,
         identification=identification,
-        extensions=all_of(request, NetworkAccessIdentifier),
+        extensions=(*all_of(request, NetworkAccessIdentifier), *policy),
     )
     return SendDatagram(
         payload=protect(reply, ExtensionType.MOBILE_HOME_AUTHENTICATION, association),
@@ -52,6 +57,13 @@ def reply_to(
         source_port=MOBILE_IP_PORT,
         destination=event.source,
         destination_port=event.source_port,
+    )
+
+
+def policy_of(rules: tuple[FlowRule, ...]) -> Policy:
+    """Return the Flow-Binding extensions that tell these rules to their node (RFC 7629 4.2)."""
+    return tuple(
+        FlowBinding(rule.action, rule.bids or (DROP_BID,), rule.selector) for rule in rules
     )
 
 
