@@ -89,6 +89,14 @@ def all_of(message: Message, kind: type[ExtensionT]) -> tuple[ExtensionT, ...]:
     return tuple([each for each in message.extensions if isinstance(each, kind)])
 
 
+def authentication_of(message: Message, kind: ExtensionType) -> Authentication | None:
+    """Return the first authentication extension of a kind, or None."""
+    for extension in message.extensions:
+        if isinstance(extension, Authentication) and extension.type is kind:
+            return extension
+    return None
+
+
 def split_at_authentication(
     message: Message, kind: ExtensionType
 ) -> tuple[tuple[Extension, ...], Authentication | None, tuple[Extension, ...]]:

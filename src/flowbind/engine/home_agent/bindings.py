@@ -6,6 +6,8 @@ the B bit also registers the binding that carries it, and a request without Mult
 a plain RFC 5944 one.
 """
 
+from typing import Final
+
 from msgspec import structs
 
 from flowbind.engine.refusal import Refused
@@ -17,12 +19,16 @@ from flowbind.wire.registration import RegistrationRequest
 
 Bindings = tuple[Binding, ...]
 
+_GRE: Final = RequestFlag.GRE_ENCAPSULATION
+_MINIMAL: Final = RequestFlag.MINIMAL_ENCAPSULATION
+_REVERSE: Final = RequestFlag.REVERSE_TUNNELING
+
 
 def encapsulation_of(request: RegistrationRequest) -> Encapsulation:
     """Return the encapsulation that the M and G bits ask for. Raises Refused (139)."""
-    if RequestFlag.GRE_ENCAPSULATION in request.flags:
+    if _GRE in request.flags:
         return Encapsulation.GRE
-    if RequestFlag.MINIMAL_ENCAPSULATION in request.flags:
+    if _MINIMAL in request.flags:
         raise Refused("encapsulation-unavailable", ReplyCode.ENCAPSULATION_UNAVAILABLE)
     return Encapsulation.IP_IN_IP
 
@@ -57,7 +63,7 @@ def registered(
         bid=multipath.bid if multipath else None,
         care_of_address=request.care_of_address,
         encapsulation=encapsulation_of(request),
-        reverse_tunnel=RequestFlag.REVERSE_TUNNELING in request.flags,
+        reverse_tunnel=_REVERSE in request.flags,
         lifetime_s=lifetime_s,
         expires_at=now + lifetime_s,
         identification=request.identification,
@@ -87,13 +93,12 @@ def _placed(bindings: Bindings, binding: Binding) -> Bindings:
     A binding without BID goes when the first with a BID comes, and one care-of address has one
     binding (RFC 7629 2.2): the later one.
     """
-    if any(each.bid == binding.bid for each in bindings):
-        placed = [binding if each.bid == binding.bid else each for each in bindings]
-    else:
-        placed = [*bindings, binding]
-    return tuple(
-        each
-        for each in placed
-        if each is binding
-        or (each.bid is not None and each.care_of_address != binding.care_of_address)
-    )
+    placed: list[Binding] = []
+    known = False
+    for each in bindings:
+        if each.bid == binding.bid:
+            placed.append(binding)
+            known = True
+        elif each.bid is not None and each.care_of_address != binding.care_of_address:
+            placed.append(each)
+    return tuple(placed) if known else (*placed, binding)

@@ -15,15 +15,15 @@ from flowbind.auth.replay import ReplayError, check_timestamp
 from flowbind.engine.refusal import Refused
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
-from flowbind.wire.authentication import Authentication
 from flowbind.wire.extension import Extension, MalformedExtension
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import ExtensionType, MultipathSubtype, ReplyCode
-from flowbind.wire.message import Message, all_of, split_at_authentication
+from flowbind.wire.message import Message, authentication_of, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
 
 KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
+_FOREIGN_HOME: Final = ExtensionType.FOREIGN_HOME_AUTHENTICATION
 
 _THIS_NETWORK: Final = 0
 _LOOPBACK: Final = 127
@@ -42,7 +42,7 @@ class Request(Struct, frozen=True):
 
 def association_of(message: Message, entry: MobileNodeEntry) -> SecurityAssociation:
     """3.8.2.1 a: the security association whose SPI is named; without one there is only silence."""
-    _before, authentication, _after = split_at_authentication(message, KIND)
+    authentication = authentication_of(message, KIND)
     if authentication is None:
         raise Refused("no-authentication-extension")
     for association in entry.associations:
@@ -91,18 +91,29 @@ def check_form(
         raise Refused("home-agent-unknown", ReplyCode.UNKNOWN_HOME_AGENT_ADDRESS)
     if not entry.multipath and any(_is_multipath(each) for each in protected):
         raise Refused("multipath-not-allowed", ReplyCode.MULTIPATH_NOT_ALLOWED)
-    for extension in protected:
-        if isinstance(extension, MalformedExtension):
-            raise Refused(extension.reason, extension.code)
+    multipaths, flow_bindings = _sorted(protected)
     if message.lifetime_s:
         _check_care_of_address(message, config)
-    return Request(message, _multipath(message), all_of(message, FlowBinding))
+    return Request(message, _only(multipaths), flow_bindings)
+
+
+def _sorted(protected: Extensions) -> tuple[list[Multipath], tuple[FlowBinding, ...]]:
+    """Return the extensions of RFC 7629, by class. Raises Refused at the first malformed one."""
+    multipaths: list[Multipath] = []
+    flow_bindings: list[FlowBinding] = []
+    for extension in protected:
+        if isinstance(extension, Multipath):
+            multipaths.append(extension)
+        elif isinstance(extension, FlowBinding):
+            flow_bindings.append(extension)
+        elif isinstance(extension, MalformedExtension):
+            raise Refused(extension.reason, extension.code)
+    return multipaths, tuple(flow_bindings)
 
 
 def _check_foreign_agent(message: RegistrationRequest) -> None:
     """3.8.2.1 d: we share no security association with any foreign agent."""
-    kinds = {each.type for each in all_of(message, Authentication)}
-    if ExtensionType.FOREIGN_HOME_AUTHENTICATION in kinds:
+    if authentication_of(message, _FOREIGN_HOME) is not None:
         raise Refused("foreign-agent-unknown")
 
 
@@ -118,11 +129,16 @@ def _check_care_of_address(message: RegistrationRequest, config: HomeAgentConfig
     """Refuse an address that no tunnel can end at, or whose tunnel would lead back to us."""
     care_of_address = message.care_of_address
     first_octet = int(care_of_address) >> 24
+    # A tuple, since to look an address up in a set takes longer than to compare it with a few.
+    unusable = (
+        config.address,
+        message.home_address,
+        *[network.broadcast_address for network in config.home_networks],
+    )
     if (
         first_octet in {_THIS_NETWORK, _LOOPBACK}
         or first_octet >= _FIRST_MULTICAST
-        or care_of_address in {config.address, message.home_address}
-        or any(care_of_address == network.broadcast_address for network in config.home_networks)
+        or care_of_address in unusable
     ):
         raise Refused("care-of-address-unusable", ReplyCode.POORLY_FORMED_REQUEST)
 
@@ -139,8 +155,7 @@ def _is_multipath(extension: Extension) -> bool:
     return isinstance(extension, Multipath)
 
 
-def _multipath(message: RegistrationRequest) -> Multipath | None:
-    found = all_of(message, Multipath)
+def _only(found: list[Multipath]) -> Multipath | None:
     if len(found) > 1:
         raise Refused("multipath-repeated", ReplyCode.POORLY_FORMED_REQUEST)
     if found and found[0].bulk and found[0].overwrite:
