@@ -15,6 +15,8 @@ from flowbind.wire.iana import ExtensionType
 from flowbind.wire.message import Message, encode, offset_of_extensions
 
 _TYPE_AND_LENGTH_OCTETS: Final = 2
+_KEYED_MD5: Final = Algorithm.KEYED_MD5
+_DIGESTS: Final = {Algorithm.HMAC_MD5: "md5", Algorithm.HMAC_SHA256: "sha256"}
 _AUTHENTICATOR_OCTETS: Final = {
     Algorithm.HMAC_MD5: 16,
     Algorithm.HMAC_SHA256: 32,
@@ -32,14 +34,10 @@ class AuthenticationError(Exception):
 
 def compute(covered: bytes, association: SecurityAssociation) -> bytes:
     """Compute the authenticator over the octets that it covers."""
-    match association.algorithm:
-        case Algorithm.HMAC_MD5:
-            return hmac.digest(association.key, covered, "md5")
-        case Algorithm.HMAC_SHA256:
-            return hmac.digest(association.key, covered, "sha256")
-        case Algorithm.KEYED_MD5:
-            keyed = association.key + covered + association.key
-            return hashlib.md5(keyed, usedforsecurity=False).digest()
+    if association.algorithm is _KEYED_MD5:
+        keyed = association.key + covered + association.key
+        return hashlib.md5(keyed, usedforsecurity=False).digest()
+    return hmac.digest(association.key, covered, _DIGESTS[association.algorithm])
 
 
 def protect(message: Message, kind: ExtensionType, association: SecurityAssociation) -> bytes:

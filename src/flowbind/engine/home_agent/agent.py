@@ -61,10 +61,9 @@ DENIAL_INTERVAL_S: Final = 1.0
 REPAIR_INTERVAL_S: Final = 5.0
 """How long after a failure the data plane is asked again for what it should forward."""
 
+_SIMULTANEOUS: Final = RequestFlag.SIMULTANEOUS_BINDINGS
 _LONGEST_LIFETIME_S: Final = INFINITE_LIFETIME_S - 1
 """No binding is granted for ever: its node might never come back to renew it."""
-
-_BindingKey = tuple[IPv4Address, int | None]
 
 
 class HomeAgent:
@@ -76,7 +75,8 @@ class HomeAgent:
         self.records: dict[IPv4Address, NodeRecord] = {}
         self.statistics: Counter[str] = Counter()
         self._entries = {entry.home_address: entry for entry in config.mobile_nodes}
-        self._expiries: Deadlines[_BindingKey] = Deadlines()
+        # Of each node the first of its bindings to end.
+        self._expiries: Deadlines[IPv4Address] = Deadlines()
         self._repairs: Deadlines[IPv4Address] = Deadlines()
         self._denied_at: dict[IPv4Address, float] = {}
 
@@ -147,7 +147,7 @@ class HomeAgent:
         reply = reply_to(
             event, message, self.config, association, code, now, lifetime_s, nonce, policy
         )
-        self._keep(before, after)
+        self._keep(after)
         # A record without bindings is kept for its Identification: it stops the replay of requests
         # that were accepted a moment ago.
         save = SaveNode(after, before)
@@ -170,7 +170,7 @@ class HomeAgent:
             bindings = deregistered(record, message, multipath)
         if len(bindings) > max(self.config.max_bindings, len(record.bindings)):
             raise Refused("too-many-bindings", ReplyCode.TOO_MANY_BINDINGS)
-        bids = frozenset(each.bid for each in bindings if each.bid is not None)
+        bids = frozenset([each.bid for each in bindings if each.bid is not None])
         check_identifiers(request.flow_bindings, bids, self.config.unknown_bid)
         rules = replaced(
             self._rules_before(record, multipath) if lifetime_s else record.rules,
@@ -205,12 +205,13 @@ class HomeAgent:
             return ()
         return policy_of(rules_in_force(self.config, record))
 
-    def _keep(self, before: NodeRecord | None, after: NodeRecord) -> None:
+    def _keep(self, after: NodeRecord) -> None:
         self.records[after.home_address] = after
-        for binding in before.bindings if before else ():
-            self._expiries.clear((after.home_address, binding.bid))
-        for binding in after.bindings:
-            self._expiries.set((after.home_address, binding.bid), binding.expires_at)
+        if after.bindings:
+            first = min([each.expires_at for each in after.bindings])
+            self._expiries.set(after.home_address, first)
+        else:
+            self._expiries.clear(after.home_address)
 
     def _forwarding(self, entry: MobileNodeEntry, record: NodeRecord) -> Effect:
         node = project(self.config, entry, record)
@@ -259,11 +260,11 @@ class HomeAgent:
 
     def _expire(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        for home_address in dict.fromkeys(key[0] for key in self._expiries.expired(now)):
+        for home_address in self._expiries.expired(now):
             before = self.records[home_address]
             after = _unexpired(before, now)
             self.statistics["expired"] += len(before.bindings) - len(after.bindings)
-            self._keep(before, after)
+            self._keep(after)
             effects.append(self._forwarding(self._entries[home_address], after))
             effects.append(SaveNode(after, before))
             effects += _news(before, after)
@@ -279,7 +280,7 @@ class HomeAgent:
                 effects.append(DeleteNode(record.home_address, record))
                 continue
             after = _unexpired(record, now)
-            self._keep(None, after)
+            self._keep(after)
             if after.bindings:
                 effects.append(self._forwarding(entry, after))
             if after != record:
@@ -317,7 +318,7 @@ class HomeAgent:
         restored = structs.replace(
             before, identification=current.identification, nonce=current.nonce
         )
-        self._keep(current, restored)
+        self._keep(restored)
         return [self._forwarding(self._entries[record.home_address], restored)]
 
     def _want_repair(self, effect: Effect, at: float) -> None:
@@ -351,7 +352,7 @@ def _news(before: NodeRecord, after: NodeRecord) -> list[Effect]:
 
 def _code(request: Request) -> ReplyCode:
     """Code 1 tells a node that asked for the S bit that its other bindings are gone."""
-    wants_simultaneous = RequestFlag.SIMULTANEOUS_BINDINGS in request.message.flags
+    wants_simultaneous = _SIMULTANEOUS in request.message.flags
     if wants_simultaneous and request.multipath is None and request.message.lifetime_s:
         return ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS
     return ReplyCode.ACCEPTED

@@ -50,10 +50,17 @@ def _static_rules(config: HomeAgentConfig, record: NodeRecord) -> tuple[FlowRule
 
 def forwards_alike(before: NodeRecord, after: NodeRecord) -> bool:
     """Tell whether two records of a node come to the same forwarding."""
-    return before.rules == after.rules and _forwarding_part(before) == _forwarding_part(after)
+    return (
+        before.rules == after.rules
+        and len(before.bindings) == len(after.bindings)
+        and all(map(_forward_alike, before.bindings, after.bindings))
+    )
 
 
-def _forwarding_part(record: NodeRecord) -> list[tuple[object, ...]]:
-    return [
-        (each.bid, each.care_of_address, each.encapsulation, each.label) for each in record.bindings
-    ]
+def _forward_alike(before: Binding, after: Binding) -> bool:
+    return (
+        before.bid == after.bid
+        and before.label == after.label
+        and before.encapsulation is after.encapsulation
+        and before.care_of_address == after.care_of_address
+    )
