@@ -19,6 +19,7 @@ home agent at 198.51.100.1 for 10.9.0.0/24
   O bit          replaces all bindings of a node
   rules          refused where none of their BIDs is registered
   replies        without the policy in force
+  reserved bits  ignored
   interfaces     all that are up
   short cut      yes
 
@@ -124,6 +125,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "overwrite_scope": "all",
         "unknown_bid": "none-known",
         "policy_in_reply": False,
+        "strict_reserved": False,
         "interfaces": None,
         "shortcut": True,
         "mobile_nodes": [],

@@ -75,6 +75,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         overwrite-scope = "same-bid"
         unknown-bid = "any-unknown"
         policy-in-reply = true
+        strict-reserved = true
         interfaces = ["eth0", "eth1"]
         shortcut = false
         socket = "/run/ha.sock"
@@ -116,6 +117,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             overwrite_scope=OverwriteScope.SAME_BID,
             unknown_bid=UnknownBid.ANY_UNKNOWN,
             policy_in_reply=True,
+            strict_reserved=True,
             static_flows=(
                 StaticFlow("no telnet", compile_match("tcp remote port 23"), FlowAction.DROP),
             ),

@@ -50,6 +50,7 @@ KEYS: dict[tuple, Keys] = {
         ("overwrite-scope", ["all", "same-bid"], ["none", "", 1, True]),
         ("unknown-bid", ["none-known", "any-unknown"], ["known", "", 1, False]),
         ("policy-in-reply", [True, False], NO_SWITCH),
+        ("strict-reserved", [True, False], NO_SWITCH),
         ("interfaces", [["eth0"]], [[], "eth0", ["eth0", "eth0"], ["mip0"], ["a b"], [1]]),
         ("shortcut", [True, False], NO_SWITCH),
         *HOST_KEYS,

@@ -109,6 +109,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     overwrite_scope: str
     unknown_bid: str
     policy_in_reply: bool
+    strict_reserved: bool
     interfaces: tuple[str, ...] | None
     shortcut: bool
     mobile_nodes: tuple[NodeReport, ...]
@@ -202,6 +203,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         overwrite_scope=config.overwrite_scope.value,
         unknown_bid=config.unknown_bid.value,
         policy_in_reply=config.policy_in_reply,
+        strict_reserved=config.strict_reserved,
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
@@ -290,6 +292,7 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  O bit          {_OVERWRITES[report.overwrite_scope]}"
     yield f"  rules          refused where {_REFUSED[report.unknown_bid]} registered"
     yield f"  replies        {'with' if report.policy_in_reply else 'without'} the policy in force"
+    yield f"  reserved bits  {'refused' if report.strict_reserved else 'ignored'}"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
     yield ""

@@ -59,6 +59,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("overwrite-scope", "overwrite_scope", values.member_of(OverwriteScope)),
     Key("unknown-bid", "unknown_bid", values.member_of(UnknownBid)),
     Key("policy-in-reply", "policy_in_reply", values.switch),
+    Key("strict-reserved", "strict_reserved", values.switch),
     Key("interfaces", "interfaces", values.list_of(values.device, "network devices")),
     Key("shortcut", "shortcut", values.switch),
     *_HOST_KEYS,

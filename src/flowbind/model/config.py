@@ -63,6 +63,7 @@ class HomeAgentConfig(Struct, frozen=True):
     overwrite_scope: OverwriteScope = OverwriteScope.ALL
     unknown_bid: UnknownBid = UnknownBid.NONE_KNOWN
     policy_in_reply: bool = False
+    strict_reserved: bool = False
     static_flows: tuple[StaticFlow, ...] = ()
 
 

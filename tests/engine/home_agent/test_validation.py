@@ -188,6 +188,17 @@ def test_another_home_agent_address_is_denied_with_136_and_ours(desk, home_agent
     assert desk.reply.home_agent == desk.address
 
 
+@pytest.mark.rfc("5944", "3.8.2.3", "HA-31b")
+@pytest.mark.parametrize("flag", [RequestFlag.RESERVED_R, RequestFlag.RESERVED_X])
+def test_each_reserved_bit_is_denied_with_134_where_asked_to(make_desk, flag):
+    desk = make_desk(strict_reserved=True)
+    assert desk.ask(flags=RequestFlag.REVERSE_TUNNELING | flag) == 134
+    assert desk.engine.records == {}
+    assert desk.engine.statistics["refused_reserved-bits"] == 1
+    others = RequestFlag(0xFF) ^ RequestFlag.RESERVED_R ^ RequestFlag.RESERVED_X
+    assert desk.ask(desk.multipath(1), flags=others) == 0
+
+
 @pytest.mark.rfc("5944", "3.3", "FMT-1")
 @pytest.mark.rfc("5944", "3.8.2.3", "HA-31")
 def test_reserved_bits_are_ignored(desk):

@@ -17,7 +17,7 @@ from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.extension import Extension, MalformedExtension
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import ExtensionType, MultipathSubtype, ReplyCode
+from flowbind.wire.iana import ExtensionType, MultipathSubtype, ReplyCode, RequestFlag
 from flowbind.wire.message import Message, authentication_of, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
@@ -25,6 +25,7 @@ from flowbind.wire.registration import RegistrationRequest
 KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
 _FOREIGN_HOME: Final = ExtensionType.FOREIGN_HOME_AUTHENTICATION
 
+_RESERVED: Final = RequestFlag.RESERVED_R | RequestFlag.RESERVED_X
 _THIS_NETWORK: Final = 0
 _LOOPBACK: Final = 127
 _FIRST_MULTICAST: Final = 224
@@ -87,6 +88,9 @@ def check_form(
     protected, _authentication, exposed = split_at_authentication(message, KIND)
     _check_foreign_agent(message)
     _check_exposed(exposed)
+    # 3.8.2.3 wants such a request denied, 3.3 has the bits ignored: the operator decides.
+    if config.strict_reserved and message.flags & _RESERVED:
+        raise Refused("reserved-bits", ReplyCode.POORLY_FORMED_REQUEST)
     if message.home_agent != config.address:
         raise Refused("home-agent-unknown", ReplyCode.UNKNOWN_HOME_AGENT_ADDRESS)
     if not entry.multipath and any(_is_multipath(each) for each in protected):
