@@ -33,6 +33,7 @@ def met(desk):
     """A node that has registered BID 1; the nonce that it was told last."""
     assert desk.ask(desk.multipath(1), **asking(0)) == 133
     assert desk.ask(desk.multipath(1), **asking(1001)) == 0
+    desk.now += 1
     return 1002
 
 
@@ -62,6 +63,7 @@ def test_a_nonce_is_good_once(desk):
     before = desk.record
     assert desk.hear(request) == 133
     assert desk.record == structs.replace(before, nonce=1004)
+    desk.now += 1
     assert desk.hear(request) == 133
     assert halves(desk) == (1005, OWN)
 

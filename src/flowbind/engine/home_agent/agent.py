@@ -23,6 +23,7 @@ from flowbind.effects import (
 )
 from flowbind.engine.deadlines import Deadlines
 from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
+from flowbind.engine.home_agent.denials import Denials
 from flowbind.engine.home_agent.flows import (
     Rules,
     check_identifiers,
@@ -55,9 +56,6 @@ from flowbind.wire.message import decode
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
 
-DENIAL_INTERVAL_S: Final = 1.0
-"""Denials for want of authentication go out at most this often for one home address."""
-
 REPAIR_INTERVAL_S: Final = 5.0
 """How long after a failure the data plane is asked again for what it should forward."""
 
@@ -78,7 +76,7 @@ class HomeAgent:
         # Of each node the first of its bindings to end.
         self._expiries: Deadlines[IPv4Address] = Deadlines()
         self._repairs: Deadlines[IPv4Address] = Deadlines()
-        self._denied_at: dict[IPv4Address, float] = {}
+        self._denials = Denials()
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take in one event at Unix time `now`; return what is to be done, in order."""
@@ -229,12 +227,13 @@ class HomeAgent:
         self.statistics[f"refused_{refusal.reason}"] += 1
         if refusal.code is None or association is None:
             return []
-        if refusal.code is ReplyCode.MOBILE_NODE_FAILED_AUTHENTICATION:
-            if now - self._denied_at.get(message.home_address, 0.0) < DENIAL_INTERVAL_S:
-                return []
-            self._denied_at[message.home_address] = now
+        place = self._denials.place(message, refusal, event.source, now)
+        if place == 0:
+            return []
         nonce, saved = self._nonce_of_denial(message.home_address, association, refusal.code)
         reply = reply_to(event, message, self.config, association, refusal.code, now, nonce=nonce)
+        if place > 1:
+            return [*saved, reply]
         text = f"{message.home_address}: request from {event.source} denied"
         return [*saved, reply, Log("warning", f"{text} with {int(refusal.code)}: {refusal.reason}")]
 

@@ -13,6 +13,7 @@ from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import FlowAction, ReplyCode, SelectorFormat
+from flowbind.wire.traffic_selector import TrafficSelector
 
 Rules = tuple[FlowRule, ...]
 
@@ -55,12 +56,13 @@ def replaced(
     """Return the rules after a request of `owner` that carried `sent`."""
     if not sent:
         return rules
-    kept = [rule for rule in rules if rule.owner != owner and rule.owner in bids]
+    kept = {_known_by(rule): rule for rule in rules if rule.owner != owner and rule.owner in bids}
     for flow_binding in sent:
         # A node without IPv6 prefixes (RFC 5454) has no use for an IPv6 selector.
         if flow_binding.selector.format is SelectorFormat.IPV4_BINARY:
-            _place(kept, _rule(flow_binding, owner))
-    return tuple(kept)
+            rule = _rule(flow_binding, owner)
+            kept[_known_by(rule)] = rule
+    return tuple(kept.values())
 
 
 def _rule(flow_binding: FlowBinding, owner: int | None) -> FlowRule:
@@ -73,9 +75,6 @@ def _rule(flow_binding: FlowBinding, owner: int | None) -> FlowRule:
     )
 
 
-def _place(rules: list[FlowRule], rule: FlowRule) -> None:
-    for index, known in enumerate(rules):
-        if known.selector == rule.selector and known.action is rule.action:
-            rules[index] = rule
-            return
-    rules.append(rule)
+def _known_by(rule: FlowRule) -> tuple[TrafficSelector, FlowAction]:
+    # A key, not a search: one request has room for thousands, before their number is checked.
+    return rule.selector, rule.action

@@ -9,13 +9,14 @@ from flowbind.auth.authenticator import protect
 from flowbind.auth.nonces import with_nonce
 from flowbind.auth.replay import mismatch_identification
 from flowbind.effects import SendDatagram
-from flowbind.engine.home_agent.validation import association_of
+from flowbind.engine.home_agent.validation import KIND, association_of
 from flowbind.events import Received
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.model.flow import FlowRule
+from flowbind.wire.extension import Extension
 from flowbind.wire.flow_binding import DROP_BID, FlowBinding
 from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, ReplyCode
-from flowbind.wire.message import all_of, decode
+from flowbind.wire.message import all_of, decode, split_at_authentication
 from flowbind.wire.nai import NetworkAccessIdentifier
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 
@@ -35,6 +36,9 @@ def reply_to(
 ) -> SendDatagram:
     """Build the reply: addresses and ports swapped, the NAI echoed, the policy told, authenticated.
 
+    Only the NAI in front of the authenticator is echoed, where RFC 2794 wants it: what somebody on
+    the way has added behind is not to leave again with our signature.
+
     The high half of the Identification is the nonce, if there is one (5.7.2). Otherwise code 133
     carries our clock there (5.7.1).
     """
@@ -49,7 +53,7 @@ def reply_to(
         home_address=request.home_address,
         home_agent=config.address,
         identification=identification,
-        extensions=(*all_of(request, NetworkAccessIdentifier), *policy),
+        extensions=(*_echoed(request), *policy),
     )
     return SendDatagram(
         payload=protect(reply, ExtensionType.MOBILE_HOME_AUTHENTICATION, association),
@@ -65,6 +69,11 @@ def policy_of(rules: tuple[FlowRule, ...]) -> Policy:
     return tuple(
         FlowBinding(rule.action, rule.bids or (DROP_BID,), rule.selector) for rule in rules
     )
+
+
+def _echoed(request: RegistrationRequest) -> tuple[Extension, ...]:
+    protected, _authentication, _exposed = split_at_authentication(request, KIND)
+    return tuple(each for each in protected if isinstance(each, NetworkAccessIdentifier))[:1]
 
 
 def home_address_of(reply: SendDatagram) -> IPv4Address:

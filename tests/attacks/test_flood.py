@@ -1,0 +1,178 @@
+"""Very many datagrams, and very large ones."""
+
+import itertools
+import time
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from flowbind.auth.association import Algorithm, SecurityAssociation
+from flowbind.effects import SendDatagram
+from flowbind.engine.home_agent.flows import replaced
+from flowbind.model.tunnel import MAX_RULES
+from flowbind.wire.extension import UnknownExtension
+from flowbind.wire.message import decode, encode
+from flowbind.wire.nai import NetworkAccessIdentifier
+
+FORGED = SecurityAssociation(256, b"some other key!!")
+STRANGERS = int(IPv4Address("10.9.1.0"))
+MOST_OCTETS = 65_507
+
+
+def sizes(engine):
+    """How much each table of an engine holds; one that grows with what is sent shows here."""
+    return {
+        name: len(each)
+        for name, each in vars(engine).items()
+        if isinstance(each, dict | list | set) and name != "statistics"
+    }
+
+
+def slowness(work, small, large):
+    """How much longer the larger takes for each octet. The best of a few: others run here too."""
+
+    def seconds(octets):
+        best = float("inf")
+        for _ in range(5):
+            begun = time.perf_counter()
+            work(octets)
+            best = min(best, time.perf_counter() - begun)
+        return best / len(octets)
+
+    return seconds(large) / seconds(small)
+
+
+# ---- many
+
+
+def test_requests_for_many_home_addresses_leave_nothing_and_the_node_is_served(desk):
+    desk.register(1)
+    before = sizes(desk.engine)
+    for number in range(5000):
+        stranger = IPv4Address(STRANGERS + number)
+        assert desk.ask(home_address=stranger, association=FORGED) is None
+        assert desk.last == []
+    assert sizes(desk.engine) == before
+    assert desk.ask(desk.multipath(2)) == 0
+
+
+def test_forged_requests_for_a_node_leave_nothing_and_the_node_is_served(desk):
+    desk.register(1)
+    record = desk.record
+    for number in range(5000):
+        spi = SecurityAssociation(256 + number % 7, FORGED.key)
+        event = desk.request(desk.multipath(number % 200 + 1), association=spi)
+        desk.hear(event)
+        desk.now += 0.01
+    assert desk.record == record
+    held = list(vars(desk.engine._denials)["_said"].values())
+    assert sum(len(each) for each in held) <= 1
+    assert len(desk.engine.statistics) < 10
+    desk.ask(desk.multipath(2))
+    assert desk.reply.code == 0
+
+
+def test_what_is_denied_from_very_many_addresses_is_not_remembered(desk):
+    request = desk.request(desk.multipath(1))
+    assert desk.hear(request) == 0
+    for number in range(5000):
+        desk.hear(type(request)(request.payload, IPv4Address(number), 1, desk.address, 434))
+        desk.now += 0.3
+    held = list(vars(desk.engine._denials)["_said"].values())
+    # Of two reasons: later it is too old as well.
+    assert sum(len(each) for each in held) <= 2 * 4
+
+
+def test_names_of_counters_do_not_come_from_outside(desk):
+    for first, second in itertools.product(range(256), (0, 1, 154, 255)):
+        desk.hear(desk.received(bytes((first, second)) * 40))
+        desk.hear(desk.received(desk.request().payload[:24] + bytes((first, second, 0, 1))))
+    assert len(desk.engine.statistics) < 20
+
+
+def test_forged_replies_leave_nothing_at_the_node(trip):
+    trip.up("wlan0")
+    before = sizes(trip.engine)
+    for code in range(256):
+        for identification in (0, 1 << 63, trip.asked.identification):
+            forged = trip.reply(code, identification=identification, association=FORGED)
+            assert trip.hear(forged) == []
+    assert sizes(trip.engine) == before
+    assert len(trip.engine.statistics) < 10
+
+
+# ---- amplification
+
+
+@pytest.mark.parametrize("code", [0, 131, 133, 134, 136])
+def test_a_reply_is_at_most_twice_as_large_as_what_it_answers(desk, code):
+    made_by: dict[int, dict[str, Any]] = {
+        0: {},
+        131: {"association": FORGED},
+        133: {"identification": 0},
+        134: {"care_of_address": IPv4Address(0)},
+        136: {"home_agent": IPv4Address(0)},
+    }
+    for extensions in ((), (NetworkAccessIdentifier("n" * 255),) * 200):
+        desk.now += 1
+        event = desk.request(*extensions, **made_by[code])
+        assert desk.hear(event) == code
+        (reply,) = [each for each in desk.last if isinstance(each, SendDatagram)]
+        assert len(reply.payload) <= len(event.payload)
+    assert len(reply.payload) < 400
+
+
+def test_the_smallest_forgery_is_answered_by_no_more_than_twice_its_size(make_desk):
+    strong = SecurityAssociation(256, bytes(16), Algorithm.HMAC_SHA256)
+    desk = make_desk(strong)
+    empty = desk.request(association=strong).payload[:24] + b"\x20\x04\x00\x00\x01\x00"
+    assert desk.hear(desk.received(empty)) == 131
+    (reply,) = desk.replies
+    assert len(reply.payload) <= 2 * len(empty)
+
+
+# ---- large
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        b"\x00",
+        b"\x80\x00",
+        b"\x83\x01a",
+        b"\x22\x04\x00\x00\x01\x00",
+        b"\x9a\x01\x00\x04\x04\x01\x01\x00",
+        b"\x9a\x02\x00\x08\x01\x01\x01\x01\x00\x00\x00\x00",
+        b"\x9a\x02\x00\x00",
+    ],
+)
+def test_extensions_without_number_cost_time_in_proportion(extension):
+    def payload(octets):
+        return b"\x01" + bytes(23) + extension * ((octets - 24) // len(extension))
+
+    assert len(decode(payload(MOST_OCTETS)).extensions) > 1000
+    assert slowness(decode, payload(4000), payload(MOST_OCTETS)) < 5
+    assert encode(decode(payload(4000))) == payload(4000)
+
+
+def test_a_thousand_extensions_are_accepted_if_the_node_wants_them(desk):
+    vendors = (UnknownExtension(134, b"\x00\x00\x00\x00\x00\x09\x00\x01"),) * 1000
+    assert desk.ask(*vendors, desk.multipath(1)) == 0
+
+
+def test_rules_without_number_are_denied_in_no_time(desk):
+    rules = [desk.forward(port, 1) for port in range(4500)]
+    begun = time.perf_counter()
+    assert desk.ask(desk.multipath(1), *rules) == 130
+    assert time.perf_counter() - begun < 1
+    assert desk.engine.records == {}
+
+
+def test_rules_cost_time_in_proportion(desk):
+    rules = tuple(desk.forward(port, 1) for port in range(4500))
+
+    def work(sent):
+        assert len(replaced((), sent, 1, frozenset({1}))) > MAX_RULES
+
+    assert slowness(work, rules[:300], rules) < 5
