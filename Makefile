@@ -61,4 +61,4 @@ ready: installed
 installed:
 	@tools/install
 
-.PHONY: help demo test check static bpf conformance bench clean ready installed
+.PHONY: help demo test check static bpf conformance bench simulate clean ready installed

@@ -3,7 +3,13 @@
 import pytest
 from msgspec import structs
 
-from flowbind.events import DeregisterRequested, InterfaceUp, PolicyReplaced, Restored
+from flowbind.events import (
+    DeregisterRequested,
+    InterfaceUp,
+    PolicyReplaced,
+    RegisterRequested,
+    Restored,
+)
 from flowbind.wire.iana import RequestFlag
 
 
@@ -125,6 +131,24 @@ def test_153_counts_bindings_of_interfaces_that_are_not_up_as_lost(make_trip, do
     if (81, 2) in trip.policy and (80, 1) in trip.policy:
         trip.answer(153)
     assert trip.policy == [(81, 2)]
+
+
+@pytest.mark.rfc("7629", "5.1")
+def test_153_counts_only_if_it_cannot_be_about_another_binding(make_trip):
+    trip = make_trip(make_trip.rule(80, 1), make_trip.rule(82, 3))
+    trip.up("cdma0", "wlan0")
+    trip.hear(RegisterRequested("cdma0"))
+    assert trip.policy == [(80, 1), (82, 3)]
+    trip.answer(153)
+    assert trip.policy == [(82, 3)]
+    while trip.sent.interface != "wlan0":
+        trip.wait(0.1)
+    trip.answer()
+    while trip.sent.interface != "cdma0":
+        trip.wait(0.1)
+    assert trip.policy == [(80, 1), (82, 3)]
+    trip.answer(153)
+    assert trip.policy == [(82, 3)]
 
 
 # ---- 152

@@ -8,7 +8,14 @@ from msgspec import structs
 from flowbind.auth.association import SecurityAssociation
 from flowbind.auth.replay import to_ntp
 from flowbind.effects import Log, ProgramForwarding, SaveNode, SendProbe
-from flowbind.events import DeregisterRequested, InterfaceUp, Received, RegisterRequested
+from flowbind.engine.mobile_node.state import State
+from flowbind.events import (
+    DeregisterRequested,
+    InterfaceUp,
+    Received,
+    RegisterRequested,
+    TimerExpired,
+)
 from flowbind.model.binding import Binding, Encapsulation, NodeRecord
 from flowbind.model.tunnel import NodeForwarding, Path
 from flowbind.wire.flow_binding import FlowBinding
@@ -490,3 +497,44 @@ def test_to_renew_all_of_one_plain_binding_is_to_register_it(make_trip):
     trip.hear(RegisterRequested("wlan0"))
     trip.answer()
     assert not trip.asks
+
+
+def test_a_clock_that_is_set_does_not_put_off_a_path_whose_request_was_undone(trip):
+    trip.up("wwan0")
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    assert trip.sent.interface == "wlan0"
+    trip.now += 300
+    trip.hear(TimerExpired())
+    assert (trip.sent.interface, trip.asked.lifetime_s) == ("wwan0", 0)
+    trip.answer()
+    sent = [*trip.datagrams(trip.last), *trip.datagrams(trip.wait(8))]
+    assert "wlan0" in [each.interface for each in sent]
+
+
+@pytest.mark.rfc("5944", "3.6.3")
+def test_a_path_that_comes_and_goes_does_not_hurry_a_plain_node(make_trip):
+    trip = make_trip(multipath="off")
+    trip.up("wlan0")
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
+    assert trip.sent.interface == "wlan0"
+    trip.interface("wwan0").keepalive.rtt_s = 0.01
+    for state in (State.DEAD, State.UP, State.DEAD):
+        trip.interface("wlan0").state = state
+        effects = trip.hear(TimerExpired())
+        assert len(trip.datagrams(effects)) == (trip.now == trip.start)
+        trip.wait(0.3)
+    assert trip.datagrams(trip.wait(0.05)) == []
+    assert len(trip.datagrams(trip.wait(0.2))) == 1
+
+
+@pytest.mark.rfc("5944", "3.6.1.2")
+def test_no_identification_is_that_of_the_request_before(trip):
+    trip.up("wlan0")
+    registration = trip.engine._registration
+    before = trip.asked.identification
+    registration.identification = None
+    registration.clock_offset_s = -1.0
+    trip.now += 1.0
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
+    assert trip.sent.interface == "wwan0"
+    assert trip.asked.identification != before

@@ -19,7 +19,7 @@ from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, Stat
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.model.binding import Binding
-from flowbind.wire.iana import INFINITE_LIFETIME_S, ReplyCode
+from flowbind.wire.iana import INFINITE_LIFETIME_S, FlowAction, ReplyCode
 from flowbind.wire.registration import RegistrationReply
 
 RENEW_AT: Final = 0.8
@@ -55,6 +55,7 @@ class Answers:
         self._registration.channel_free_at = now
         self._registration.note_nonce(reply.identification)
         intent.silent = 0
+        sent.via.asked_at = float("-inf")
         granted = reply.lifetime_s > 0 or intent.aim.ends
         if reply.code in _ACCEPTED and granted:
             self._statistics["accepted"] += 1
@@ -209,10 +210,13 @@ class Answers:
         """RFC 7629 5.1: the home agent has lost bindings that we thought it had: register them.
 
         If it still refuses the policy then, it is stricter than RFC 7629 about lists that name a
-        BID which is not registered yet; the binding is worth more than the policy.
+        BID which is not registered yet, for each of them names the one that is being registered;
+        the binding is worth more than the policy.
         """
         intent.not_before = now
-        if intent.bids_denied:
+        own = sent.via.config.bid
+        named = (each for each in sent.carried or () if each.action is FlowAction.FORWARD)
+        if intent.bids_denied and all(own in each.bids for each in named):
             self._registration.exchange = Exchange(refused=True)
             return [Log("error", "the home agent takes no policy of ours, doing without")]
         intent.bids_denied = True

@@ -53,6 +53,7 @@ class Registration:
         self.fallback = Fallback(config.multipath)
         self.intents = Intents()
         self.identification: int | None = None
+        self._preceding: int | None = None
         self.nonce: int | None = None
         self._nonces = nonces
         self.clock_offset_s = 0.0
@@ -68,7 +69,8 @@ class Registration:
             intent = Intent(aim, interface, now)
             self.intents.add(intent)
         if interface and aim is Aim.REGISTER:
-            intent.not_before = max(intent.not_before, interface.register_after)
+            asked_again_at = interface.asked_at + MIN_RETRANSMISSION_S
+            intent.not_before = max(intent.not_before, interface.register_after, asked_again_at)
         if interface and aim is Aim.DEREGISTER:
             intent.not_before = max(intent.not_before, interface.deregister_after)
         return intent
@@ -260,6 +262,7 @@ class Registration:
         intent.sent = self._identified(wanted, intent.sent, now)
         self.exchange.sent(subject.config.bid, carried)
         if intent.aim is Aim.REGISTER:
+            via.asked_at = now
             self._expect_arrivals(intent.sent)
         if intent.interface and intent.aim is Aim.DEREGISTER:
             intent.interface.deregister_after = now + MIN_RETRANSMISSION_S
@@ -315,9 +318,11 @@ class Registration:
             # Before any was told, anything is as good: the answer is 133, and tells one.
             return with_nonce(self._nonces() if self.nonce is None else self.nonce, own)
         identification = next_identification(self.identification, now, self.clock_offset_s)
-        while identification & LOW_HALF in under_way:
+        # It is not the preceding one either (RFC 5944 3.6.1.2), not even when the home agent's
+        # clock has gone back by as much as ours has gone on.
+        while identification & LOW_HALF in under_way or identification == self._preceding:
             identification = next_identification(identification, now, self.clock_offset_s)
-        self.identification = identification
+        self.identification = self._preceding = identification
         return identification
 
     def _expect_arrivals(self, sent: Sent) -> None:

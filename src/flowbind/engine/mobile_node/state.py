@@ -58,7 +58,7 @@ class Interface:
     was registered and yet never answered a probe; `register_after` is what follows from it.
     `unanswered` is a registration that was given up without an answer and not undone since.
     `deregister_after` keeps a path that comes and goes from being deregistered more than once a
-    second.
+    second, `asked_at` from being registered again when the last request is not answered yet.
     """
 
     config: InterfaceConfig
@@ -73,6 +73,7 @@ class Interface:
     relapses: int = 0
     register_after: float = 0.0
     deregister_after: float = 0.0
+    asked_at: float = float("-inf")
     unanswered: "Sent | None" = None
 
     @property
@@ -121,6 +122,7 @@ class Interface:
         """Give the path a fresh chance: it is new, or somebody asks for it."""
         self.relapses = 0
         self.register_after = 0.0
+        self.asked_at = float("-inf")
 
 
 @dataclass(slots=True)
