@@ -262,6 +262,27 @@ def test_what_is_not_the_default_is_told(read):
         assert each in text
 
 
+def test_a_policy_that_is_taken_is_told(read):
+    text = as_text(
+        describe(
+            read("""
+                [mobile-node]
+                home-address = "10.9.0.5"
+                home-agent = "198.51.100.1"
+                spi = 256
+                key = "0123456789abcdef0123456789abcdef"
+                exchange-policy = false
+                accept-policy = true
+                [[interface]]
+                name = "eth0"
+                bid = 1
+                access = 3
+                """)
+        )
+    )
+    assert "policy         kept here until the home agent tells another one" in text
+
+
 def test_further_associations_have_lines_of_their_own(check, configuration, read):
     for role, expected in (
         ("home-agent", "10.9.0.5  SPI 256  hmac-md5     clock within 7s  multipath\n"

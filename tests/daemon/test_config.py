@@ -144,6 +144,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         multipath = "require"
         lifetime = 90
         exchange-policy = false
+        accept-policy = true
         default-route = false
         probe-interval = "200ms"
         probe-dead-after = 5
@@ -171,6 +172,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
             multipath="require",
             lifetime_s=90,
             exchange_policy=False,
+            accept_policy=True,
             probe_interval_s=0.2,
             probe_dead_after=5,
         ),

@@ -79,6 +79,7 @@ KEYS: dict[tuple, Keys] = {
         ("multipath", ["require", "prefer", "off"], [True, "", "on"]),
         ("lifetime", [1, 65534, "1s", "65534s", "18h"], OUT_OF_LIFETIME),
         ("exchange-policy", [True, False], NO_SWITCH),
+        ("accept-policy", [False], [True, *NO_SWITCH]),
         ("default-route", [True, False], NO_SWITCH),
         ("probe-interval", ["10ms", "1m", 1], ["9ms", "61s", 0, 0.5, "0.5s"]),
         ("probe-dead-after", [1, 100], [0, 101, "3", 3.0]),

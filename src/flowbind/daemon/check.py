@@ -126,6 +126,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     multipath: str
     lifetime_s: int
     exchange_policy: bool
+    accept_policy: bool
     default_route: bool
     probe_interval_s: float
     probe_dead_after: int
@@ -179,6 +180,7 @@ def describe(settings: Settings) -> Report:
         multipath=config.multipath,
         lifetime_s=config.lifetime_s,
         exchange_policy=config.exchange_policy,
+        accept_policy=config.accept_policy,
         default_route=settings.default_route,
         probe_interval_s=config.probe_interval_s,
         probe_dead_after=config.probe_dead_after,
@@ -329,7 +331,7 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
         yield f"  {name:<13}  SPI {each.spi}, {each.algorithm}, {each.replay}"
     yield f"  multipath      {_MULTIPATH[report.multipath]}"
     yield f"  registrations  for {_duration(report.lifetime_s)}"
-    yield f"  policy         {'sent to the home agent' if report.exchange_policy else 'kept here'}"
+    yield f"  policy         {_POLICY[report.exchange_policy, report.accept_policy]}"
     yield (
         f"  probes         every {_duration(report.probe_interval_s)}, a path is dead after "
         f"{report.probe_dead_after} lost ({_duration(dead_after_s)})"
@@ -359,6 +361,11 @@ _OVERWRITES: Final = {
 _REFUSED: Final = {
     "none-known": "none of their BIDs is",
     "any-unknown": "one of their BIDs is not",
+}
+_POLICY: Final = {
+    (True, False): "sent to the home agent",
+    (False, False): "kept here",
+    (False, True): "kept here until the home agent tells another one",
 }
 _MULTIPATH: Final = {
     "require": "required",

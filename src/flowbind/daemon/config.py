@@ -80,6 +80,7 @@ _MOBILE_NODE_KEYS: Final = (
     Key("multipath", "multipath", values.one_of("require", "prefer", "off")),
     Key("lifetime", "lifetime_s", _LIFETIME),
     Key("exchange-policy", "exchange_policy", values.switch),
+    Key("accept-policy", "accept_policy", values.switch),
     Key("default-route", "default_route", values.switch),
     Key("probe-interval", "probe_interval_s", values.duration("10ms", "1m")),
     Key("probe-dead-after", "probe_dead_after", values.number(1, _MOST_PROBES)),
@@ -241,6 +242,9 @@ class _Reader:
         engine = _part(found, MobileNodeConfig)
         if engine.get("home_agent") == engine.get("home_address", ""):
             self._findings.problem(where, "home-address: this is the home agent's address")
+        if engine.get("accept_policy") and engine.get("exchange_policy", True):
+            what = "accept-policy: only one policy can hold: set exchange-policy to false"
+            self._findings.problem(where, what)
         bids, engine["interfaces"] = self._interfaces(found.get("device", DEFAULT_DEVICE))
         engine["policy"] = read_policy_rules(self._findings, self._document, bids)
         if self._findings.problems:

@@ -92,6 +92,7 @@ class MobileNodeConfig(Struct, frozen=True):
     multipath: str = "prefer"
     lifetime_s: int = 600
     exchange_policy: bool = True
+    accept_policy: bool = False
     probe_interval_s: float = 0.5
     probe_dead_after: int = 3
 

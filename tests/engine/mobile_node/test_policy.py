@@ -1,12 +1,15 @@
 """Exchanging the flow policy (RFC 7629 4.2, 5.1)."""
 
 import pytest
+from msgspec import structs
 
 from flowbind.effects import ProgramForwarding
-from flowbind.events import DeregisterRequested, InterfaceUp, PolicyReplaced
+from flowbind.events import DeregisterRequested, InterfaceUp, PolicyReplaced, RegisterRequested
 from flowbind.model.flow import FlowRule
-from flowbind.wire.flow_binding import DROP_BID
-from flowbind.wire.iana import FlowAction
+from flowbind.model.tunnel import MAX_RULES
+from flowbind.wire.flow_binding import DROP_BID, FlowBinding
+from flowbind.wire.iana import FlowAction, SelectorFormat
+from flowbind.wire.traffic_selector import Span, TrafficSelector
 
 
 @pytest.fixture
@@ -124,3 +127,124 @@ def test_the_record_holds_the_home_agents_copy(trip):
         (1, selectors[0]),
         (1, selectors[1]),
     ]
+
+
+# ---- Flow-Binding in a reply
+
+
+def told(*rules):
+    """The extensions by which a home agent tells rules."""
+    return tuple(
+        FlowBinding(each.action, each.bids or (DROP_BID,), selector)
+        for each in rules
+        for selector in each.selectors
+    )
+
+
+DIFFERS = "the home agent forwards by another policy than ours"
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11", "A-11b")
+def test_a_reply_that_tells_our_policy_is_nothing_to_speak_of(trip):
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(extensions=told(trip.rule(80, 1, 2), trip.rule(82)))
+    assert DIFFERS not in trip.logged
+    assert trip.engine.statistics["policy_differs"] == 0
+
+
+@pytest.mark.rfc("7629", "4.2", "A-7", "A-11b")
+def test_a_reply_that_merges_rules_as_a_home_agent_does_tells_no_other_policy(make_trip):
+    trip = make_trip(make_trip.rule(80, 1), make_trip.rule(81, 1), make_trip.rule(80, 1, 2))
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    assert len(trip.policy) == 3
+    trip.answer(extensions=told(trip.rule(80, 1, 2), trip.rule(81, 1)))
+    assert trip.engine.statistics["policy_differs"] == 0
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11", "A-11b")
+@pytest.mark.parametrize(
+    "rules", [[(80, 1, 2)], [(82,), (80, 1, 2)], [(80, 2, 1), (82,)], [(80, 1, 2), (82,), (83, 1)]]
+)
+def test_a_reply_that_tells_another_policy_is_counted_and_ours_stays(trip, rules):
+    others = told(*(trip.rule(*each) for each in rules))
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(extensions=others)
+    assert DIFFERS in trip.logged
+    assert trip.state("wlan0") == "up"
+    assert trip.engine.policy == trip.config.policy
+    trip.hear(RegisterRequested("wlan0"))
+    trip.wait(1)
+    trip.answer(extensions=others)
+    assert DIFFERS not in trip.logged
+    assert trip.engine.statistics["policy_differs"] == 2
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11b")
+def test_only_a_reply_to_a_request_with_policy_is_compared(trip):
+    trip.up("wlan0")
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
+    assert trip.policy == []
+    trip.answer(extensions=told(trip.rule(99, 2)))
+    assert trip.engine.statistics["policy_differs"] == 0
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11", "A-11b")
+def test_the_rules_of_a_reply_whose_bids_are_known_are_taken_where_asked_to(make_trip):
+    trip = make_trip(make_trip.rule(80, 1), exchange_policy=False, accept_policy=True)
+    ipv6 = TrafficSelector(SelectorFormat.IPV6_BINARY, protocol=Span(6))
+    foreign = FlowBinding(FlowAction.FORWARD, (1,), ipv6)
+    rules = told(trip.rule(81, 9, 2, 1), trip.rule(82, 9), trip.rule(83))
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(extensions=(foreign, *rules))
+    program = trip.last[0]
+    assert isinstance(program, ProgramForwarding)
+    assert program.node.rules == (
+        FlowRule(FlowAction.FORWARD, (2, 1), trip.rule(81).selectors[0], None, "home-agent-1"),
+        FlowRule(FlowAction.DROP, (), trip.rule(83).selectors[0], None, "home-agent-2"),
+    )
+    assert "flow policy of the home agent taken: 2 rules" in trip.logged
+    trip.hear(RegisterRequested("wlan0"))
+    trip.wait(1)
+    trip.answer(extensions=rules)
+    assert "ProgramForwarding" not in trip.kinds
+    # Nothing told is nothing said: the home agent may have no rules, or not tell them.
+    trip.hear(RegisterRequested("wlan0"))
+    trip.wait(1)
+    trip.answer()
+    assert trip.engine.statistics["policy_adopted"] == 1
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11b")
+def test_a_policy_taken_is_not_kept_over_a_restart(make_trip):
+    trip = make_trip(make_trip.rule(80, 1), exchange_policy=False, accept_policy=True)
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(extensions=told(trip.rule(81, 1)))
+    assert trip.record.policy is None
+    trip.hear(PolicyReplaced((trip.rule(82, 1),)))
+    assert trip.record.policy is not None
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11b")
+def test_the_rules_of_a_reply_are_not_taken_unless_asked_to(make_trip):
+    trip = make_trip(make_trip.rule(80, 1), exchange_policy=False)
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(extensions=told(trip.rule(81, 1)))
+    assert trip.engine.policy == trip.config.policy
+
+
+@pytest.mark.rfc("7629", "4.2", "A-11b", "XX-E-5")
+def test_rules_behind_the_authentication_are_not_taken(make_trip):
+    trip = make_trip(make_trip.rule(80, 1), exchange_policy=False, accept_policy=True)
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    reply = trip.reply()
+    (rule,) = told(trip.rule(81, 1))
+    trip.hear(structs.replace(reply, payload=reply.payload + rule.encode()))
+    assert trip.state("wlan0") == "up"
+    assert trip.engine.policy == trip.config.policy
+
+
+def test_no_more_rules_are_taken_than_the_data_plane_takes(make_trip):
+    trip = make_trip(exchange_policy=False, accept_policy=True)
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.answer(extensions=told(*(trip.rule(port, 1) for port in range(MAX_RULES + 1))))
+    assert len(trip.engine.policy) == MAX_RULES

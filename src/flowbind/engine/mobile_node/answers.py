@@ -1,5 +1,6 @@
 """Registration Replies and what follows from them (RFC 5944 3.6.2, RFC 7629 5.1)."""
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import structs
@@ -7,8 +8,8 @@ from msgspec import structs
 from flowbind.auth.replay import clock_offset_s, distance_s
 from flowbind.effects import Effect, Log
 from flowbind.engine.mobile_node.fallback import PLAIN_FOR_S
-from flowbind.engine.mobile_node.messages import reply_of
-from flowbind.engine.mobile_node.policy import Exchange
+from flowbind.engine.mobile_node.messages import policy_of, reply_of
+from flowbind.engine.mobile_node.policy import Exchange, Policy, adopted, differs
 from flowbind.engine.mobile_node.registration import (
     LOW_HALF,
     MIN_RETRANSMISSION_S,
@@ -19,6 +20,7 @@ from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, Stat
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.model.binding import Binding
+from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import INFINITE_LIFETIME_S, FlowAction, ReplyCode
 from flowbind.wire.registration import RegistrationReply
 
@@ -39,7 +41,9 @@ _NOT_UNDERSTOOD: Final = frozenset(
 class Answers:
     """Takes in the replies to what a Registration sent."""
 
-    def __init__(self, registration: Registration) -> None:
+    def __init__(self, registration: Registration, adopt: Callable[[Policy], list[Effect]]) -> None:
+        self._adopt = adopt
+        self._differs = False
         self._registration = registration
         self._interfaces = registration.interfaces
         self._statistics = registration.statistics
@@ -85,6 +89,12 @@ class Answers:
         self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
     ) -> list[Effect]:
         self._registration.policy_unsettled = True
+        news = [] if intent.aim.ends else self._on_policy_told(sent, policy_of(reply))
+        return [*self._on_granted(intent, sent, reply, now), *news]
+
+    def _on_granted(
+        self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
+    ) -> list[Effect]:
         lifetime_s = min(sent.lifetime_s, reply.lifetime_s, INFINITE_LIFETIME_S)
         match intent.aim:
             case Aim.REGISTER:
@@ -134,6 +144,26 @@ class Answers:
             self._registration.exchange.accepted(
                 sent.via.config.bid, sent.carried, sent.policy, overwritten=sent.overwrites
             )
+
+    def _on_policy_told(self, sent: Sent, told: tuple[FlowBinding, ...]) -> list[Effect]:
+        """RFC 7629 4.2 lets a reply carry a policy and does not say what for; no rule in it makes
+        the reply a failure.
+
+        Where we send a policy, it is ours that holds, and the operator hears of a home agent that
+        forwards by another one. Otherwise both ends agree if we take the home agent's.
+        """
+        config = self._registration.config
+        if told and config.accept_policy and not config.exchange_policy:
+            return self._adopt(adopted(told, frozenset(each.bid for each in config.interfaces)))
+        if not told or not sent.carried:
+            return []
+        before, self._differs = self._differs, differs(sent.carried, told)
+        if not self._differs:
+            return []
+        self._statistics["policy_differs"] += 1
+        if before:
+            return []
+        return [Log("warning", "the home agent forwards by another policy than ours")]
 
     def _note_kind(self, sent: Sent, now: float) -> list[Effect]:
         fallback = self._registration.fallback

@@ -13,8 +13,9 @@ from flowbind.model.config import InterfaceConfig, MobileNodeConfig
 from flowbind.wire.authentication import Authentication
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import Extension
+from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MultipathFlag, RequestFlag
-from flowbind.wire.message import all_of, decode
+from flowbind.wire.message import all_of, decode, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 
@@ -65,6 +66,14 @@ def request(
         destination_port=MOBILE_IP_PORT,
         interface=via.name,
     )
+
+
+def policy_of(reply: RegistrationReply) -> tuple[FlowBinding, ...]:
+    """Return the Flow-Binding extensions of a reply (RFC 7629 4.2), of which none counts that its
+    authentication does not cover.
+    """
+    protected, _authentication, _exposed = split_at_authentication(reply, _KIND)
+    return tuple(each for each in protected if isinstance(each, FlowBinding))
 
 
 def reply_of(config: MobileNodeConfig, event: Received) -> RegistrationReply:

@@ -12,7 +12,7 @@ from flowbind.auth.nonces import Nonces, no_nonces
 from flowbind.effects import DeleteNode, Effect, Log, SendProbe
 from flowbind.engine.mobile_node.answers import Answers
 from flowbind.engine.mobile_node.keepalive import Keepalive
-from flowbind.engine.mobile_node.policy import local_rules
+from flowbind.engine.mobile_node.policy import Policy, local_rules
 from flowbind.engine.mobile_node.projection import Projection
 from flowbind.engine.mobile_node.registration import Registration
 from flowbind.engine.mobile_node.state import (
@@ -53,13 +53,14 @@ class MobileNode:
     def __init__(self, config: MobileNodeConfig, nonces: Nonces = no_nonces) -> None:
         self.config = config
         self.policy = config.policy
+        self._policy_adopted = False
         self.statistics: Counter[str] = Counter()
         self.interfaces = {
             each.name: Interface(each, Keepalive(config.probe_interval_s, config.probe_dead_after))
             for each in config.interfaces
         }
         self._registration = Registration(config, self.interfaces, self.statistics, nonces)
-        self._answers = Answers(self._registration)
+        self._answers = Answers(self._registration, self._adopt)
         self._projection = Projection()
         self._grace_until: float | None = None
         self._handlers: dict[type[Event], Callable[[Any, float], list[Effect]]] = {
@@ -124,7 +125,8 @@ class MobileNode:
 
     @property
     def _running_policy(self) -> RunningPolicy | None:
-        if self.policy == self.config.policy:
+        # The home agent tells its policy again.
+        if self._policy_adopted or self.policy == self.config.policy:
             return None
         return RunningPolicy(self.config.policy, self.policy)
 
@@ -294,8 +296,18 @@ class MobileNode:
 
     def _on_policy_replaced(self, event: PolicyReplaced, _now: float) -> list[Effect]:
         self.policy = event.policy
+        self._policy_adopted = False
         self._registration.policy_replaced()
         return [Log("info", f"flow policy replaced: {len(event.policy)} rules")]
+
+    def _adopt(self, policy: Policy) -> list[Effect]:
+        """The home agent has told the rules that our packets are to follow."""
+        if policy == self.policy:
+            return []
+        self.policy = policy
+        self._policy_adopted = True
+        self.statistics["policy_adopted"] += 1
+        return [Log("info", f"flow policy of the home agent taken: {len(policy)} rules")]
 
     def _on_register_requested(self, event: RegisterRequested, now: float) -> list[Effect]:
         name = event.interface

@@ -10,11 +10,14 @@ BID to register becomes the carrier and replaces them.
 from dataclasses import dataclass
 
 from flowbind.model.flow import FlowRule, PolicyRule
+from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.flow_binding import DROP_BID, FlowBinding
-from flowbind.wire.iana import FlowAction
+from flowbind.wire.iana import FlowAction, SelectorFormat
+from flowbind.wire.traffic_selector import TrafficSelector
 
 Sent = tuple[FlowBinding, ...]
 Policy = tuple[PolicyRule, ...]
+Bids = tuple[int, ...]
 
 
 def local_rules(policy: Policy) -> tuple[FlowRule, ...]:
@@ -36,6 +39,35 @@ def flow_bindings(policy: Policy, bids: frozenset[int]) -> Sent:
         for selector in rule.selectors
         if rule.action is FlowAction.DROP or not bids.isdisjoint(rule.bids)
     )
+
+
+def differs(sent: Sent, told: Sent) -> bool:
+    """Tell whether a home agent that we sent a policy forwards by another one."""
+    return _as_kept(sent) != _as_kept(told)
+
+
+def _as_kept(policy: Sent) -> list[tuple[object, ...]]:
+    """A home agent keeps one rule of a selector and an action: the last BIDs in the first place."""
+    kept: dict[tuple[FlowAction, TrafficSelector], Bids] = {}
+    for each in policy:
+        if each.selector.format is SelectorFormat.IPV4_BINARY:
+            bids = () if each.action is FlowAction.DROP else each.bids
+            kept[each.action, each.selector.canonical()] = bids
+    return list(kept.items())
+
+
+def adopted(told: Sent, known: frozenset[int]) -> Policy:
+    """Return the rules of a reply as a policy of our own: those whose BIDs we know, as far as they
+    fit into the data plane. What the others mean only the home agent knows.
+    """
+    rules: list[PolicyRule] = []
+    for each in told:
+        drops = each.action is FlowAction.DROP
+        bids = () if drops else tuple(bid for bid in each.bids if bid in known)
+        if each.selector.format is SelectorFormat.IPV4_BINARY and (drops or bids):
+            name = f"home-agent-{len(rules) + 1}"
+            rules.append(PolicyRule(name, (each.selector.canonical(),), each.action, bids))
+    return tuple(rules[:MAX_RULES])
 
 
 @dataclass(slots=True)
