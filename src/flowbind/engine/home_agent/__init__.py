@@ -1,7 +1,8 @@
 """The home agent (RFC 5944 3.8, RFC 7629 5.2).
 
 Supported standards: RFC 5944 for a home agent (timestamps and nonces; no foreign agent
-security association yet), RFC 3024 reverse tunnelling, RFC 7629 in full but for its knobs.
+security association yet), RFC 3024 reverse tunnelling, RFC 7629 in full, and in the other
+way where it can be read in two.
 """
 
 from flowbind.engine.home_agent.agent import HomeAgent
