@@ -27,8 +27,9 @@ REPAIRED_AFTER_S = 5.5
 """Both engines ask again 5 s after their data plane has refused."""
 MOST_WAKES = 5
 """An engine that is woken more often in a row, at one moment, does not let time pass."""
-BURST = 8
-"""How many requests more than one a second an interface may send at once (RFC 5944 3.6)."""
+BURST = 16
+"""How many requests more than one a second an interface may send at once (RFC 5944 3.6): it may
+speak for the three others too, and each is repeated after 1, 2 and 4 s."""
 LOW_HALF = 0xFFFFFFFF
 ACCEPTED = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS})
 
