@@ -24,8 +24,7 @@ _REQUEST = struct.Struct("!BBH4s4s4sQ")
 _REPLY = struct.Struct("!BBH4s4sQ")
 _SIMULTANEOUS, _DECAPSULATES_ITSELF, _REVERSE_TUNNEL = 0x80, 0x20, 0x02
 _FLAGS = _SIMULTANEOUS | _DECAPSULATES_ITSELF | _REVERSE_TUNNEL
-_WLAN, _LABEL, _BID = 4, 1, 1
-_MULTIPATH = bytes((154, 1, 0, 4, _WLAN, _LABEL, _BID, 0))
+_WLAN, _LABEL = 4, 1
 _AUTHENTICATION = struct.pack("!BBI", 32, 20, SPI)
 _AUTHENTICATOR_OCTETS = 16
 _REPLY_OCTETS = _REPLY.size + len(_AUTHENTICATION) + _AUTHENTICATOR_OCTETS
@@ -65,24 +64,33 @@ def configuration(nodes: int) -> str:
     )
 
 
-def requests(nodes: Iterable[int], now: float, count: int) -> list[Request]:
-    """Return `count` requests of these nodes in turn, each stamped later than the one before."""
-    senders = [
-        (home_address(node), (_CARE_OF_NETWORK[_FIRST_HOST + node]).packed, key(node))
-        for node in nodes
-    ]
+def requests(nodes: Iterable[int], now: float, count: int, bid: int = 1) -> list[Request]:
+    """Return `count` requests of these nodes in turn, each stamped later than the one before.
+
+    Each BID has a care-of address of its own.
+    """
+    multipath = bytes((154, 1, 0, 4, _WLAN, _LABEL, bid, 0))
+    senders = [(home_address(node), _care_of_address(node, bid), key(node)) for node in nodes]
     return [
-        _request(*senders[at % len(senders)], _timestamp(now + at * _STEP_S)) for at in range(count)
+        _request(*senders[at % len(senders)], multipath, _timestamp(now + at * _STEP_S))
+        for at in range(count)
     ]
+
+
+def _care_of_address(node: int, bid: int) -> bytes:
+    of_bid = (bid - 1) * HOME_NETWORK.num_addresses
+    return _CARE_OF_NETWORK[_FIRST_HOST + node + of_bid].packed
 
 
 def _timestamp(moment_s: float) -> int:
     return int((moment_s + _NTP_UNIX_OFFSET_S) * (1 << 32))
 
 
-def _request(home: bytes, care_of: bytes, secret: bytes, identification: int) -> Request:
+def _request(
+    home: bytes, care_of: bytes, secret: bytes, multipath: bytes, identification: int
+) -> Request:
     fixed = _REQUEST.pack(1, _FLAGS, LIFETIME_S, home, _AGENT, care_of, identification)
-    covered = fixed + _MULTIPATH + _AUTHENTICATION
+    covered = fixed + multipath + _AUTHENTICATION
     answer = home + _AGENT + identification.to_bytes(8, "big")
     return Request(covered + hmac.digest(secret, covered, "md5"), answer)
 

@@ -18,11 +18,12 @@ _TEXT_COLUMNS = (0, 1, 7)
 
 
 class Threshold(Struct, frozen=True):
-    """The least that is wanted: of the `ratio` to the reference, or of the `median` itself."""
+    """The least or the most that is wanted: of the `ratio` to the reference, or of the `median`."""
 
     of: str
-    at_least: float
+    at_least: float | None
     met: bool
+    at_most: float | None = None
 
 
 class Figure(Struct, frozen=True):
@@ -68,6 +69,7 @@ def figure(
     *,
     ratio_at_least: float | None = None,
     at_least: float | None = None,
+    at_most: float | None = None,
 ) -> Figure:
     """Make a figure of the values of all rounds, beside those of the reference if it has one."""
     median = statistics.median(values)
@@ -77,6 +79,8 @@ def figure(
         ratio = statistics.median(map(truediv, values, reference))
     if at_least is not None:
         threshold = Threshold("median", at_least, median >= at_least)
+    elif at_most is not None:
+        threshold = Threshold("median", None, median <= at_most, at_most)
     elif ratio is not None and ratio_at_least is not None:
         threshold = Threshold("ratio", ratio_at_least, ratio >= ratio_at_least)
     theirs = statistics.median(reference) if reference else None
@@ -138,7 +142,9 @@ def _row(each: Figure) -> tuple[str, ...]:
     if each.threshold:
         of = "ratio " if each.threshold.of == "ratio" else ""
         met = "met" if each.threshold.met else "MISSED"
-        wanted = f"{of}>= {_number(each.threshold.at_least)}: {met}"
+        least, most = each.threshold.at_least, each.threshold.at_most
+        bound = f"<= {_number(most)}" if least is None else f">= {_number(least)}"
+        wanted = f"{of}{bound}: {met}"
     return each.what, each.unit, *map(_number, numbers), wanted
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench import dataplane, registrations, report
+from bench import codec, dataplane, memory, registrations, report
 from bench.report import Section, tell
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("dataplane", "registrations")
+PARTS = ("dataplane", "registrations", "codec", "memory")
 MOST_SECONDS = 30
 """Requests are stamped before a measurement begins, and no home agent takes stale ones."""
 
@@ -23,6 +23,8 @@ root: everything happens in network namespaces of its own (fbb-*), which it remo
 
 dataplane      TCP and small UDP packets through one tunnel, beside plain routing on the same links
 registrations  requests that the home agent accepts durably on one processor, beside a bare loop
+codec          decoding and encoding a request, beside scapy
+memory         resident memory of a binding, and a restart with many
 """
 _EPILOGUE = """\
 Exit status: 0 measured, whether or not a threshold was met; 1 could not measure; 2 used wrongly.
@@ -58,6 +60,10 @@ def _measure(chosen: argparse.Namespace) -> list[Section]:
     if "registrations" in chosen.parts:
         store = chosen.store.resolve()
         sections.append(registrations.measure(chosen.rounds, chosen.seconds, store))
+    if "codec" in chosen.parts:
+        sections.append(codec.measure(chosen.rounds, chosen.seconds))
+    if "memory" in chosen.parts:
+        sections.append(memory.measure(chosen.nodes, chosen.store.resolve()))
     return sections
 
 
@@ -76,6 +82,7 @@ def given(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     chosen.parts = chosen.parts or list(PARTS)
     if chosen.quick:
         chosen.rounds, chosen.seconds = 1, 1.0
+    chosen.nodes = memory.NODES_QUICK if chosen.quick else memory.NODES
     return chosen
 
 
@@ -99,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="dataplane, registrations; all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all")
     parser.add_argument("--rounds", type=_at_least_one, default=5, help="repetitions (5)")
     parser.add_argument("--seconds", type=_seconds, default=3.0, help="of each measurement (3)")
     parser.add_argument("--quick", action="store_true", help="one round of one second, to try it")

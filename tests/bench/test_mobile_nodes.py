@@ -50,6 +50,15 @@ def test_requests_go_round_the_nodes_and_are_each_later_than_the_one_before():
     assert stamps == sorted(set(stamps))
 
 
+def test_each_path_of_a_node_has_a_care_of_address_of_its_own():
+    found = [decode(mobile_nodes.requests([7], NOW, 1, bid)[0].payload) for bid in (1, 2, 3)]
+    assert [first(each, Multipath) for each in found] == [Multipath(4, 1, bid) for bid in (1, 2, 3)]
+    assert (
+        len({each.care_of_address for each in found if isinstance(each, RegistrationRequest)}) == 3
+    )
+    assert len({each.home_address for each in found}) == 1
+
+
 def test_the_bare_loop_replies_as_the_home_agent_does(sent):
     reply = RegistrationReply(
         ReplyCode.ACCEPTED,

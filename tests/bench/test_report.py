@@ -18,6 +18,14 @@ def test_a_threshold_of_the_figure_itself(values, met):
     assert found.threshold == Threshold("median", 5000, met)
 
 
+@pytest.mark.parametrize(("values", "met"), [([2048.0], True), ([2048.1], False)])
+def test_a_threshold_that_is_a_ceiling(values, met):
+    found = figure("memory", "octets", values, at_most=2048)
+    assert found.threshold == Threshold("median", None, met, 2048)
+    row = table(Section("memory", "", [found])).splitlines()[1]
+    assert row.endswith("<= 2,048: met" if met else "<= 2,048: MISSED")
+
+
 def test_the_table_says_plainly_what_was_missed():
     figures = [
         figure("TCP", "Gbit/s", [5.0], [10.0], ratio_at_least=0.85),

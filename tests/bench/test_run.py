@@ -11,7 +11,7 @@ from bench import run
 
 def test_everything_is_measured_unless_told_otherwise():
     given = run.given([])
-    assert given.parts == ["dataplane", "registrations"]
+    assert given.parts == ["dataplane", "registrations", "codec", "memory"]
     assert (given.rounds, given.seconds) == (5, 3.0)
 
 
@@ -19,6 +19,7 @@ def test_quick_is_one_round_of_one_second():
     given = run.given(["--quick", "registrations"])
     assert given.parts == ["registrations"]
     assert (given.rounds, given.seconds) == (1, 1.0)
+    assert given.nodes < run.given([]).nodes
 
 
 @pytest.mark.parametrize(
