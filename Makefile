@@ -46,6 +46,10 @@ HOURS ?= 100
 simulate: ready ## both engines in simulated trouble; SEED=n HOURS=n plays a run again
 	@$(BIN)/python -m tests.simulation.run --seed $(SEED) --hours $(HOURS) $(SIMULATE)
 
+fuzz: installed ## look for octets that break something; MINUTES=n, TARGET=name
+	@UV_PROJECT_ENVIRONMENT=build/fuzz/venv $(UV) sync --locked -q --no-default-groups --group fuzz
+	@build/fuzz/venv/bin/python -m fuzz.run --minutes $(or $(MINUTES),7) $(TARGET)
+
 clean: ## remove what was built; the lab first, if it is up
 	@if [ -x $(BIN)/flowbind ] && compgen -G '/run/netns/fb-*' >/dev/null; then \
 	$(ROOT) $(BIN)/flowbind lab down; fi
@@ -61,4 +65,4 @@ ready: installed
 installed:
 	@tools/install
 
-.PHONY: help demo test check static bpf conformance bench simulate clean ready installed
+.PHONY: help demo test check static bpf conformance bench simulate fuzz clean ready installed

@@ -11,7 +11,7 @@ import pytest
 
 from flowbind.control.client import ControlError, ask
 from flowbind.control.messages import Done, Failed, RegisterRequest, StatusRequest
-from flowbind.daemon.control_server import ControlServer
+from flowbind.daemon.control_server import ControlServer, answer_to
 from flowbind.daemon.errors import DaemonError
 
 
@@ -69,7 +69,16 @@ def test_the_socket_goes_with_the_daemon(path):
 
 @pytest.mark.parametrize(
     "octets",
-    [b"\n", b"{}\n", b"\xff\xfe\n", b'{"type":"shutdown"}\n', b'{"type":"register","x":[[[\n'],
+    [
+        b"\n",
+        b"{}\n",
+        b"\xff\xfe\n",
+        b'{"type":"shutdown"}\n',
+        b'{"type":"register","x":[[[\n',
+        b'{"type":"status","x":' + 10_000 * b"[" + b"\n",
+        b'{"type":"sta\xfftus"}\n',
+    ],
+    ids=["empty", "untyped", "binary", "unknown", "unfinished", "deep", "not-utf-8"],
 )
 def test_nonsense_is_refused_in_one_line_and_the_next_request_answered(path, octets):
     found = serving(path, lambda: lines(path, octets + b'{"type":"status"}\n', 2))
@@ -88,7 +97,7 @@ def test_a_line_without_end_is_cut_off(path):
 
 def test_a_request_before_the_daemon_is_ready_is_told_so(path):
     server = ControlServer(path)
-    assert server._answer_to(b'{"type":"status"}') == Failed("the daemon is starting")
+    assert answer_to(b'{"type":"status"}', server._answer) == Failed("the daemon is starting")
     server.close()
 
 

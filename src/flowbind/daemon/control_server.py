@@ -42,16 +42,9 @@ class ControlServer:
         with suppress(ConnectionError, ValueError):
             # ValueError: the line is longer than any request is.
             while line := await reader.readline():
-                writer.write(to_json(self._answer_to(line)) + b"\n")
+                writer.write(to_json(answer_to(line, self._answer)) + b"\n")
                 await writer.drain()
         writer.close()
-
-    def _answer_to(self, line: bytes) -> Response:
-        try:
-            request: Request = msgspec.json.decode(line, type=Request)
-        except msgspec.MsgspecError as error:
-            return Failed(f"not a request: {error}")
-        return self._answer(request)
 
     def close(self) -> None:
         """Answer no more, and remove the socket."""
@@ -59,6 +52,16 @@ class ControlServer:
             self._server.close()
         self._socket.close()
         self._path.unlink(missing_ok=True)
+
+
+def answer_to(line: bytes, answer: Answer) -> Response:
+    """Answer one line, whatever is in it."""
+    try:
+        request: Request = msgspec.json.decode(line, type=Request)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # Text that is no UTF-8, and brackets in brackets without end, are no MsgspecError.
+        return Failed(f"not a request: {error}")
+    return answer(request)
 
 
 def _not_yet(_request: Request) -> Response:

@@ -1,0 +1,1 @@
+"""Octets that a fuzzer makes up, and what must hold of whatever flowbind makes of them."""
