@@ -74,13 +74,13 @@ class Performer:
             return EffectFailed(effects[0], tuple(effects[1:]), "the request before it failed")
         done: list[Effect] = []
         for effect in effects:
+            if not isinstance(effect, _FORWARDING):
+                continue
             try:
                 if isinstance(effect, ProgramForwarding):
                     self._plane.program(effect.node)
-                elif isinstance(effect, RemoveForwarding):
-                    self._plane.remove(effect.home_address)
                 else:
-                    continue
+                    self._plane.remove(effect.home_address)
             except DataPlaneError as error:
                 return _failed(effects, effect, done, str(error))
             done.append(effect)

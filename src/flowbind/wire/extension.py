@@ -232,7 +232,8 @@ def _frames(payload: bytes, start: int) -> Iterator[tuple[int, int | None, int, 
     Octets are looked up in place: every message is walked twice, to decode and to verify it.
     """
     end = len(payload)
-    _check_room(0, start, end)
+    if start > end:
+        raise _truncated(start, end)
     at = start
     while at < end:
         extension_type = payload[at]
@@ -241,14 +242,17 @@ def _frames(payload: bytes, start: int) -> Iterator[tuple[int, int | None, int, 
             begin = behind = at + 1
         elif _is_long(payload, at):
             begin = at + _LONG_HEADER_OCTETS
-            _check_room(at, _LONG_HEADER_OCTETS, end)
+            if begin > end:
+                raise _truncated(_LONG_HEADER_OCTETS, end - at)
             subtype = payload[at + 1]
             behind = begin + (payload[at + 2] << 8 | payload[at + 3])
         else:
             begin = at + _SHORT_HEADER_OCTETS
-            _check_room(at, _SHORT_HEADER_OCTETS, end)
+            if begin > end:
+                raise _truncated(_SHORT_HEADER_OCTETS, end - at)
             behind = begin + payload[at + 1]
-        _check_room(begin, behind - begin, end)
+        if behind > end:
+            raise _truncated(behind - begin, end - begin)
         yield extension_type, subtype, begin, behind
         at = behind
 
@@ -273,9 +277,8 @@ def _is_long_dynamic_home_agent(payload: bytes, at: int) -> bool:
     )
 
 
-def _check_room(at: int, octets: int, end: int) -> None:
-    if at + octets > end:
-        raise WireError("truncated", f"{octets} octets wanted, {end - at} left")
+def _truncated(wanted: int, left: int) -> WireError:
+    return WireError("truncated", f"{wanted} octets wanted, {left} left")
 
 
 def _decode_content(extension_type: int, subtype: int | None, data: bytes) -> Extension:

@@ -26,7 +26,8 @@ DROP_BID: Final = 255
 _ACTIONS: Final = {int(each): each for each in FlowAction}
 _FORMATS: Final = {int(each): each for each in SelectorFormat}
 _DROP: Final = FlowAction.DROP
-_HEAD_OCTETS: Final = 2
+_HEAD: Final = bytes((ExtensionType.MULTIPATH, MultipathSubtype.FLOW_BINDING))
+_ACTION_AND_COUNT_OCTETS: Final = 2
 
 
 class FlowBinding(Struct, frozen=True):
@@ -39,7 +40,7 @@ class FlowBinding(Struct, frozen=True):
     @staticmethod
     def decode(data: bytes) -> "FlowBinding":
         """Decode the octets behind Length. Raises WireError with code 134."""
-        _check_room(data, 0, _HEAD_OCTETS)
+        _check_room(data, 0, _ACTION_AND_COUNT_OCTETS)
         action = _ACTIONS.get(data[0])
         if action is None:
             raise _malformed("flow-binding-action", str(data[0]))
@@ -48,21 +49,20 @@ class FlowBinding(Struct, frozen=True):
             raise _malformed("flow-binding-bid-count", str(count))
         if action is _DROP and count != 1:
             raise _malformed("flow-binding-drop-bids", f"{count} BIDs instead of 1")
-        behind = _HEAD_OCTETS + count
-        _check_room(data, _HEAD_OCTETS, count + 1)
+        behind = _ACTION_AND_COUNT_OCTETS + count
+        _check_room(data, _ACTION_AND_COUNT_OCTETS, count + 1)
         selector_format = _FORMATS.get(data[behind])
         if selector_format is None:
             raise _malformed("flow-binding-ts-format", str(data[behind]))
         selector = decode_selector(selector_format, data[behind + 1 :])
-        return FlowBinding(action, tuple(data[_HEAD_OCTETS:behind]), selector)
+        return FlowBinding(action, tuple(data[_ACTION_AND_COUNT_OCTETS:behind]), selector)
 
     def encode(self) -> bytes:
         """Encode the whole extension."""
         bids = self.bids or (DROP_BID,)
         data = bytes((self.action, len(bids), *bids, self.selector.format))
         data += encode_selector(self.selector)
-        head = bytes((ExtensionType.MULTIPATH, MultipathSubtype.FLOW_BINDING))
-        return head + len(data).to_bytes(2, "big") + data
+        return _HEAD + len(data).to_bytes(2, "big") + data
 
 
 def _check_room(data: bytes, at: int, octets: int) -> None:

@@ -19,7 +19,10 @@ LOWEST_BID: Final = 1
 HIGHEST_BID: Final = 254
 
 _DATA_OCTETS: Final = 4
-_DEFINED_FLAGS: Final = MultipathFlag.BULK_REREGISTRATION | MultipathFlag.OVERWRITE
+_HEAD: Final = bytes((ExtensionType.MULTIPATH, MultipathSubtype.MULTIPATH, 0, _DATA_OCTETS))
+_BULK: Final = MultipathFlag.BULK_REREGISTRATION
+_OVERWRITE: Final = MultipathFlag.OVERWRITE
+_DEFINED_FLAGS: Final = _BULK | _OVERWRITE
 _FLAGS_OF: Final = tuple(MultipathFlag(octet) & _DEFINED_FLAGS for octet in range(256))
 """Looked up, because the arithmetic of flags takes longer than the rest of decoding."""
 
@@ -35,12 +38,12 @@ class Multipath(Struct, frozen=True):
     @property
     def bulk(self) -> bool:
         """B: the lifetime applies to every binding of the mobile node."""
-        return MultipathFlag.BULK_REREGISTRATION in self.flags
+        return _BULK in self.flags
 
     @property
     def overwrite(self) -> bool:
         """O: this binding replaces all others."""
-        return MultipathFlag.OVERWRITE in self.flags
+        return _OVERWRITE in self.flags
 
     @staticmethod
     def decode(data: bytes) -> "Multipath":
@@ -56,8 +59,7 @@ class Multipath(Struct, frozen=True):
 
     def encode(self) -> bytes:
         """Encode the whole extension."""
-        head = (ExtensionType.MULTIPATH, MultipathSubtype.MULTIPATH, 0, _DATA_OCTETS)
-        return bytes((*head, self.access_technology, self.label, self.bid, self.flags))
+        return _HEAD + bytes((self.access_technology, self.label, self.bid, self.flags))
 
 
 def _malformed(reason: str, detail: str) -> WireError:

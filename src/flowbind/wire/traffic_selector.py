@@ -11,7 +11,6 @@ from msgspec import Struct, structs
 
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ReplyCode, SelectorFormat
-from flowbind.wire.reader import Reader
 
 _FLAG_WORD_OCTETS: Final = 4
 _FIRST_FLAG: Final = 1 << 31
@@ -125,21 +124,33 @@ def encode_selector(selector: TrafficSelector) -> bytes:
 
 def decode_selector(selector_format: SelectorFormat, data: bytes) -> TrafficSelector:
     """Decode a selector. Raises WireError with code 134 (RFC 6088 section 3, MUST NOTs)."""
-    reader = Reader(data, ReplyCode.POORLY_FORMED_REQUEST)
-    flags = reader.unsigned(_FLAG_WORD_OCTETS)
+    flags = _unsigned(data, 0, _FLAG_WORD_OCTETS)
+    at = _FLAG_WORD_OCTETS
     spans: dict[str, Span] = {}
     for name, size, start_flag, end_flag, mask in _FIELDS[selector_format]:
         if flags & start_flag:
-            start = reader.unsigned(size)
-            end = reader.unsigned(size) if flags & end_flag else None
-            if end is not None and (start & mask) > (end & mask):
-                raise _malformed("selector-range-reversed", name)
+            start = _unsigned(data, at, size)
+            at += size
+            end = None
+            if flags & end_flag:
+                end = _unsigned(data, at, size)
+                at += size
+                if (start & mask) > (end & mask):
+                    raise _malformed("selector-range-reversed", name)
             spans[name] = Span(start, end)
         elif flags & end_flag:
             raise _malformed("selector-end-without-start", name)
-    reader.finish()
+    if at < len(data):
+        raise _malformed("trailing-octets", f"{len(data) - at} too many")
     return TrafficSelector(format=selector_format, **spans)
 
 
-def _malformed(reason: str, field: str) -> WireError:
-    return WireError(reason, field, ReplyCode.POORLY_FORMED_REQUEST)
+def _unsigned(data: bytes, at: int, size: int) -> int:
+    behind = at + size
+    if behind > len(data):
+        raise _malformed("truncated", f"{size} octets wanted, {len(data) - at} left")
+    return int.from_bytes(data[at:behind], "big")
+
+
+def _malformed(reason: str, detail: str) -> WireError:
+    return WireError(reason, detail, ReplyCode.POORLY_FORMED_REQUEST)
