@@ -14,7 +14,7 @@ from flowbind.effects import Effect, ProgramForwarding, SaveNode, SendDatagram
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.events import EffectFailed, Event, Received, Restored, TimerExpired
 from flowbind.model.binding import NodeRecord
-from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
+from flowbind.model.config import HomeAgentConfig, MobileNodeEntry, OverwriteScope, UnknownBid
 from flowbind.model.encoding import from_msgpack, to_msgpack
 from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.authentication import Authentication, authentication_header
@@ -47,6 +47,14 @@ class _Run:
     def __init__(self, octets: Octets) -> None:
         self.octets = octets
         self.now = START
+        knobs = octets.number()
+        self.config = structs.replace(
+            CONFIG,
+            overwrite_scope=(OverwriteScope.ALL, OverwriteScope.SAME_BID)[knobs & 1],
+            unknown_bid=(UnknownBid.NONE_KNOWN, UnknownBid.ANY_UNKNOWN)[knobs >> 1 & 1],
+            policy_in_reply=bool(knobs & 4),
+            strict_reserved=bool(knobs & 8),
+        )
         self.engine = self._new()
         self.accepted: int | None = None
         self.asked: list[Received] = []
@@ -54,7 +62,7 @@ class _Run:
     def _new(self) -> HomeAgent:
         # Nonces need not be random here, only others each time.
         numbers = iter(range(int(self.now), 1 << 32))
-        return HomeAgent(CONFIG, lambda: next(numbers))
+        return HomeAgent(self.config, lambda: next(numbers))
 
     def all(self) -> None:
         steps = (self._ask, self._ask, self._ask, self._ask_again, self._wait, self._restart)

@@ -70,6 +70,8 @@ class _Run:
             interfaces,
             POLICY[: choices >> 1 & 3],
             multipath=("prefer", "require", "off", "prefer")[choices >> 3 & 3],
+            exchange_policy=not choices & 0x20,
+            accept_policy=bool(choices & 0x40),
         )
         self.engine = self._new()
         self.sent: list[SendDatagram] = []

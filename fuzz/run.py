@@ -39,10 +39,18 @@ def seeds(name: str) -> list[bytes]:
             return messages
         case "capture":
             return [*messages, *map(_pcap, messages)]
-        case "home-agent" | "mobile-node":
-            # Extensions with their number of octets in front, as steps take them.
-            parts = [each[24:-22] for each in messages]
-            return [bytes((0, 0, 2, 0, 0, 1, 2, len(part))) + part for part in parts]
+        case "home-agent":
+            # Knobs, a step, the fields, and extensions with their number of octets in front.
+            return [
+                bytes((0, 0, 0, 2, 0, 0, 1, 2, len(each[24:-22]))) + each[24:-22]
+                for each in messages
+            ]
+        case "mobile-node":
+            # Knobs, an interface that comes up, nothing that fails, a reply with extensions.
+            return [
+                bytes((0x40, 0, 0, 15, 1, 0, 0, 0, 0, len(each[24:-22]))) + each[24:-22]
+                for each in messages
+            ]
         case _:
             return [each.encode() for each in _WORDS.get(name, ())]
 

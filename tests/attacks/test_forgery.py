@@ -74,6 +74,15 @@ def test_a_name_that_was_added_behind_the_authenticator_does_not_leave_with_our_
     assert added not in desk.reply.extensions
 
 
+def test_a_policy_that_was_added_behind_the_authenticator_is_not_followed(make_trip, desk):
+    trip = make_trip(exchange_policy=False, accept_policy=True)
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    reply = trip.reply()
+    trip.hear(structs.replace(reply, payload=reply.payload + desk.drop(80).encode()))
+    assert trip.bids == [1]
+    assert trip.engine.rules == ()
+
+
 # ---- bid-down
 
 
