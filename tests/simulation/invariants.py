@@ -228,6 +228,8 @@ def disagreement(
     working = [each for each in links if _wanted(node, each) and not each.silent]
     if node._registration.fallback.is_plain(host.now):
         return _plain_disagreement(record, working, [each for each in links if each.silent])
+    if not working:
+        return ""
     if not entry.multipath:
         return "" if node.config.multipath == "require" else "152 has not made the node a plain one"
     return (
@@ -254,6 +256,9 @@ def _binding_disagreement(
     record: NodeRecord, node: MobileNode, links: list[Link], working: list[Link], *, orphans: bool
 ) -> str:
     held = {each.bid: each.care_of_address for each in record.bindings}
+    if len(working) == 1 and held == {None: working[0].address}:
+        # A node that may be a plain one, and has but one path, turns to multipath when it renews.
+        return "" if node.config.multipath == "prefer" else "a plain binding"
     for link in working:
         if held.get(link.bid) != link.address:
             return f"{link.name} with {link.address} is not registered: {held}"

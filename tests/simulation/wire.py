@@ -82,11 +82,12 @@ class Wire:
         link = self.links[datagram.interface or ""]
         if link.address != datagram.source:
             return
+        if link.silent_up:
+            return
         received = _received(datagram, 40000 + link.bid)
         self._recorded.append(received)
         for each in self._copies(received):
-            if not link.silent_up:
-                self.schedule(self._delay_s(link), partial(self.heard_by_agent, each))
+            self.schedule(self._delay_s(link), partial(self.heard_by_agent, each))
 
     def from_agent(self, datagram: SendDatagram) -> None:
         """Carry a reply to whoever has its destination when it arrives."""

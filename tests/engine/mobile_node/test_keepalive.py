@@ -16,6 +16,17 @@ def test_a_path_is_dead_after_so_many_probes_without_an_answer():
     assert [keepalive.tick(10.0 + 0.5 * step) for step in range(4)] == [False, False, False, True]
 
 
+def test_a_clock_that_is_set_is_not_taken_for_a_slow_path():
+    keepalive = Keepalive(0.5, 3)
+    keepalive.start(0.0)
+    keepalive.tick(0.0)
+    assert keepalive.answered(keepalive.sequence, 3600.0)
+    assert keepalive.rtt_s is None
+    keepalive.tick(3600.5)
+    assert keepalive.answered(keepalive.sequence, 3600.6)
+    assert keepalive.rtt_s == pytest.approx(0.1)
+
+
 def test_an_answer_that_takes_longer_than_the_interval_counts():
     keepalive = Keepalive(0.5, 3)
     keepalive.start(0.0)

@@ -57,8 +57,11 @@ class Keepalive:
         if sent_at is None:
             return False
         measured_s = now - sent_at
-        before_s = measured_s if self.rtt_s is None else self.rtt_s
-        self.rtt_s = before_s + _SMOOTHING * (measured_s - before_s)
+        # No probe waits for longer than that; what seems to have is one during which the clock was
+        # set, and requests would be repeated as seldom as the step was long.
+        if measured_s <= self.interval_s * (self.dead_after + 1):
+            before_s = measured_s if self.rtt_s is None else self.rtt_s
+            self.rtt_s = before_s + _SMOOTHING * (measured_s - before_s)
         self.loss -= _SMOOTHING * self.loss
         self.missed = 0
         self.proven = True
