@@ -36,7 +36,7 @@ class Denials:
     def place(
         self, request: RegistrationRequest, refusal: Refused, source: IPv4Address, now: float
     ) -> int:
-        """Tell the how manieth of its kind it is in the interval, from 1 on; 0 if it must wait."""
+        """Return its place among its kind in the interval, counted from 1; 0 if it must wait."""
         key = (request.home_address, refusal.reason)
         known = self._said.get(key, {})
         said = {each: at for each, at in known.items() if now - at < DENIAL_INTERVAL_S}

@@ -102,7 +102,7 @@ class Answers:
             case Aim.RENEW_ALL:
                 for interface in self._interfaces.values():
                     if interface.binding:
-                        _renew(interface, interface.binding, sent, lifetime_s)
+                        _hold(interface, _renewed(interface.binding, sent, lifetime_s), sent)
                 return [Log("info", "every path renewed by one request")]
             case Aim.DEREGISTER:
                 return self._on_deregistered(intent.interface, now)
@@ -119,7 +119,7 @@ class Answers:
         was_up = interface.state is State.UP
         config = interface.config
         binding = sent.binding(lifetime_s)
-        _renew(interface, binding, sent, lifetime_s)
+        _hold(interface, binding, sent)
         interface.tunnel = path_of(config, self._registration.config.home_agent, binding)
         interface.drain_until = None
         interface.unanswered = None
@@ -256,12 +256,17 @@ class Answers:
         return [Log("warning", "the home agent knows our bindings no more, registering anew")]
 
 
-def _renew(interface: Interface, binding: Binding, sent: Sent, lifetime_s: int) -> None:
-    """Count the lifetime from the moment that the request was sent (RFC 5944 3.6.2.2)."""
-    interface.binding = structs.replace(
+def _renewed(binding: Binding, sent: Sent, lifetime_s: int) -> Binding:
+    """Return a binding whose lifetime a request about all of them has renewed (RFC 7629 5.1)."""
+    return structs.replace(
         binding,
         lifetime_s=lifetime_s,
         expires_at=sent.at + lifetime_s,
         identification=sent.identification,
     )
-    interface.renew_at = sent.at + RENEW_AT * lifetime_s if interface.wanted else None
+
+
+def _hold(interface: Interface, binding: Binding, sent: Sent) -> None:
+    """Take over what a request has made of a binding, and think of the next one in time."""
+    interface.binding = binding
+    interface.renew_at = sent.at + RENEW_AT * binding.lifetime_s if interface.wanted else None
