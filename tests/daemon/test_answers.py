@@ -229,6 +229,13 @@ def test_a_policy_is_replaced_at_both_ends(ends):
     assert [row.match for row in ends.agent(PolicyRequest()).rules] == ["tcp remote port 443"]
 
 
+def test_a_policy_by_if_label_replaces_one_by_interface(ends):
+    flows: tuple[dict[str, object], ...] = ({"match": "tcp remote port 443", "labels": [2, 1]},)
+    assert [row.bids for row in ends.node(PolicySetRequest(flows)).rules] == [(2, 1)]
+    ends.carry()
+    assert [row.bids for row in ends.agent(PolicyRequest()).rules] == [(2, 1)]
+
+
 @pytest.mark.parametrize(
     ("flow", "complaint"),
     [

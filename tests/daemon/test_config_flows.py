@@ -91,10 +91,54 @@ def test_a_policy_at_run_time_is_read_like_the_tables_of_the_file(read, flows):
         {"match": "any", "action": "drop"},
     ]
     assert (
-        read_policy(tables, "policy.toml", {"wlan0": 1, "wwan0": 2})
+        read_policy(tables, "policy.toml", {"wlan0": 1, "wwan0": 2}, {})
         == read(flows(*tables)).engine.policy
     )
-    assert read_policy([], "policy.toml", {"wlan0": 1}) == ()
+    assert read_policy([], "policy.toml", {"wlan0": 1}, {}) == ()
+
+
+@pytest.fixture
+def labelled(configuration):
+    """Make the configuration of a mobile node whose interfaces have these If-Labels."""
+
+    def make(labels, *rules):
+        tables = configuration("mobile-node", ["flow"], list(rules))
+        for interface, label in zip(tables["interface"], labels, strict=True):
+            interface["label"] = label
+        return tables
+
+    return make
+
+
+@pytest.mark.rfc("7629", "6", "RT-1")
+def test_a_rule_by_if_label_goes_to_the_interfaces_that_have_it(read, labelled):
+    rules = [
+        {"match": "udp", "labels": [9, 7]},
+        {"match": "tcp", "labels": [7]},
+        {"match": "icmp", "interfaces": ["wwan0"]},
+    ]
+    settings = read(labelled((7, 9), *rules))
+    assert [each.bids for each in settings.engine.policy] == [(2, 1), (1,), (2,)]
+    both = read(labelled((7, 7), {"match": "udp", "labels": [7]}))
+    assert [each.bids for each in both.engine.policy] == [(1, 2)]
+
+
+def test_a_rule_by_an_if_label_that_no_interface_has(problems, labelled):
+    rule = {"match": "udp", "labels": [7, 8]}
+    assert problems(labelled((7, 9), rule)) == [
+        "[[flow]] 1: labels: no interface has the If-Label 8: there is 7, 9"
+    ]
+
+
+def test_a_rule_names_interfaces_or_if_labels(problems, labelled):
+    rule = {"match": "udp", "labels": [7], "interfaces": ["wlan0"]}
+    assert problems(labelled((7, 9), rule)) == [
+        "[[flow]] 1: interfaces and labels: expected only one of them"
+    ]
+    drop = {"match": "udp", "labels": [7], "action": "drop"}
+    assert problems(labelled((7, 9), drop)) == [
+        '[[flow]] 1: labels: a rule with action "drop" has none'
+    ]
 
 
 def test_a_policy_at_run_time_names_its_source():
@@ -103,11 +147,12 @@ def test_a_policy_at_run_time_names_its_source():
             [{"match": "udp", "interfaces": ["wwan0"]}, {"match": None, "name": 1}],
             "policy.toml",
             {"wlan0": 1},
+            {},
         )
     assert caught.value.problems == (
         'policy.toml: [[flow]] 1: interfaces: there is no interface "wwan0"'
         ' (did you mean "wlan0"?)',
         "policy.toml: [[flow]] 2: name: expected a name, found 1",
         "policy.toml: [[flow]] 2: match: expected a match expression, found nothing",
-        'policy.toml: [[flow]] 2: expected either interfaces or action = "drop"',
+        'policy.toml: [[flow]] 2: expected either interfaces, labels or action = "drop"',
     )

@@ -86,7 +86,7 @@ def test_no_text_crashes(read, file, text):
 @given(st.lists(ANYTHING, max_size=3))
 def test_junk_from_the_control_socket_never_crashes(tables):
     try:
-        lines = [f"policy.toml: {each}" for each in read_policy(tables, "policy.toml", BIDS)]
+        lines = [f"policy.toml: {each}" for each in read_policy(tables, "policy.toml", BIDS, {})]
     except ConfigError as error:
         lines = [*error.problems]
     assert all(each.startswith("policy.toml: ") and each.isprintable() for each in lines)

@@ -66,7 +66,7 @@ from flowbind.daemon.config import ConfigError, read_settings
         ("mobile-node", ["flow", 0, "match"], ..., "[[flow]] 1: match: missing"),
         (
             "mobile-node", ["flow", 0, "interfaces"], ...,
-            '[[flow]] 1: expected either interfaces or action = "drop"',
+            '[[flow]] 1: expected either interfaces, labels or action = "drop"',
         ),
         (
             "mobile-node", ["flow", 0, "action"], "drop",

@@ -36,7 +36,7 @@ def test_every_configuration_is_accepted_without_a_warning(block, tmp_path):
     if "home-agent" in tables or "mobile-node" in tables:
         assert read(block, tmp_path).warnings == ()
     elif "flow" in tables:
-        read_policy(tables["flow"], name_of(block), BIDS)
+        read_policy(tables["flow"], name_of(block), BIDS, {})
     else:
         assert tables.keys() == {"match"}
         assert compile_match(tables["match"])

@@ -13,7 +13,13 @@ from typing import Final
 from msgspec import Struct
 
 from flowbind.daemon import config_values as values
-from flowbind.daemon.config_flows import read_policy_rules, read_static_flows, warn_of_fragments
+from flowbind.daemon.config_flows import (
+    Labels,
+    bids_by_label,
+    read_policy_rules,
+    read_static_flows,
+    warn_of_fragments,
+)
 from flowbind.daemon.config_keys import (
     ASSOCIATION_KEYS,
     FURTHER_KEY,
@@ -148,14 +154,17 @@ def read_settings(path: Path) -> Settings:
 
 
 def read_policy(
-    tables: Sequence[dict[str, object]], source: str, interfaces: Mapping[str, int]
+    tables: Sequence[dict[str, object]],
+    source: str,
+    interfaces: Mapping[str, int],
+    labels: Labels,
 ) -> tuple[PolicyRule, ...]:
-    """Read the [[flow]] tables of a mobile node whose interfaces have these BIDs.
+    """Read the [[flow]] tables of a mobile node whose interfaces have these BIDs, by If-Label too.
 
     Raises ConfigError with all that is wrong with them.
     """
     findings = Findings(source)
-    rules = read_policy_rules(findings, {"flow": list(tables)}, interfaces)
+    rules = read_policy_rules(findings, {"flow": list(tables)}, interfaces, labels)
     if findings.problems:
         raise ConfigError(tuple(findings.problems))
     return rules
@@ -245,18 +254,23 @@ class _Reader:
         if engine.get("accept_policy") and engine.get("exchange_policy", True):
             what = "accept-policy: only one policy can hold: set exchange-policy to false"
             self._findings.problem(where, what)
-        bids, engine["interfaces"] = self._interfaces(found.get("device", DEFAULT_DEVICE))
-        engine["policy"] = read_policy_rules(self._findings, self._document, bids)
+        interfaces = self._interfaces(found.get("device", DEFAULT_DEVICE))
+        # An interface with problems may be named all the same.
+        bids = {each["name"]: each.get("bid", PLAIN_BID) for each in interfaces if "name" in each}
+        labels = bids_by_label(
+            (each.get("label"), each.get("bid", PLAIN_BID)) for each in interfaces
+        )
+        engine["policy"] = read_policy_rules(self._findings, self._document, bids, labels)
         if self._findings.problems:
             return None
+        engine["interfaces"] = tuple(InterfaceConfig(**each) for each in interfaces)
         config = MobileNodeConfig(associations=associations, **engine)
         if config.exchange_policy:
             warn_of_fragments(self._findings, config.policy)
         warnings = tuple(self._findings.warnings)
         return MobileNodeSettings(config, warnings=warnings, **found)
 
-    def _interfaces(self, device: str) -> tuple[dict[str, int], tuple[InterfaceConfig, ...]]:
-        """Return the BIDs by name, also of interfaces with problems, and the interfaces."""
+    def _interfaces(self, device: str) -> list[Found]:
         interfaces: list[Found] = []
         for where, table in self._array("interface", "name"):
             found = read_table(self._findings, where, table, _INTERFACE_KEYS)
@@ -271,10 +285,7 @@ class _Reader:
         if not 1 <= len(interfaces) <= MAX_PATHS:
             what = f"expected 1 to {MAX_PATHS} interfaces, found {len(interfaces)}"
             self._findings.problem("[[interface]]", what)
-        bids = {each["name"]: each.get("bid", PLAIN_BID) for each in interfaces if "name" in each}
-        if self._findings.problems:
-            return bids, ()
-        return bids, tuple(InterfaceConfig(**each) for each in interfaces)
+        return interfaces
 
     def _array(self, name: str, names: str) -> Iterator[tuple[str, Mapping[str, object]]]:
         return read_array(self._findings, self._document, name, names)

@@ -1,6 +1,6 @@
-"""The [[flow]] tables: at a mobile node by interface, at a home agent by If-Label."""
+"""The [[flow]] tables: at a mobile node by interface or If-Label, at a home agent by If-Label."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from flowbind.daemon import config_values as values
@@ -12,6 +12,9 @@ from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.traffic_selector import TrafficSelector
+
+Labels = Mapping[int, tuple[int, ...]]
+"""The BIDs of the interfaces with each If-Label, in the order of the configuration."""
 
 _OCTETS_FOR_RULES: Final = 1400
 """What 1500 octets leave beside the headers of IP and UDP, the request and its authentication."""
@@ -28,14 +31,29 @@ _LABELS: Final = Key(
 )
 
 
+def bids_by_label(interfaces: Iterable[tuple[int | None, int]]) -> Labels:
+    """Gather the BIDs of interfaces by If-Label, None for a label that could not be read."""
+    found: dict[int, tuple[int, ...]] = {}
+    for label, bid in interfaces:
+        if label is not None:
+            found[label] = (*found.get(label, ()), bid)
+    return found
+
+
 def read_policy_rules(
-    findings: Findings, document: Mapping[str, object], interfaces: Mapping[str, int]
+    findings: Findings,
+    document: Mapping[str, object],
+    interfaces: Mapping[str, int],
+    labels: Labels,
 ) -> tuple[PolicyRule, ...]:
-    """Read the policy of a mobile node whose interfaces have these BIDs.
+    """Read the policy of a mobile node whose interfaces have these BIDs, by name and by If-Label.
 
     The rules are worth nothing if a problem was found.
     """
-    targets = Key("interfaces", "bids", values.bids_of(interfaces))
+    targets = (
+        Key("interfaces", "bids", values.bids_of(interfaces)),
+        Key("labels", "bids", values.bids_with(labels)),
+    )
     return tuple(PolicyRule(**found) for found in _read_flows(findings, document, targets))
 
 
@@ -59,21 +77,24 @@ def read_static_flows(findings: Findings, document: Mapping[str, object]) -> tup
 
     The flows are worth nothing if a problem was found.
     """
-    return tuple(StaticFlow(**found) for found in _read_flows(findings, document, _LABELS))
+    return tuple(StaticFlow(**found) for found in _read_flows(findings, document, (_LABELS,)))
 
 
-def _read_flows(findings: Findings, document: Mapping[str, object], targets: Key) -> list[Found]:
+def _read_flows(
+    findings: Findings, document: Mapping[str, object], targets: tuple[Key, ...]
+) -> list[Found]:
+    """Read rules that name their paths by one of the `targets`."""
     flows: list[Found] = []
     names: dict[str, str] = {}
     selected: dict[TrafficSelector, str] = {}
     selectors = 0
     for position, (where, table) in enumerate(read_array(findings, document, "flow", "name"), 1):
-        found = read_table(findings, where, table, (*_FLOW_KEYS, targets))
+        found = read_table(findings, where, table, (*_FLOW_KEYS, *targets))
         name = found.setdefault("name", f"flow-{position}")
         if name in names:
             findings.problem(where, f"name: {names[name]} is called {values.shown(name)} already")
         names.setdefault(name, where)
-        _check_action(findings, where, table, targets.name)
+        _check_action(findings, where, table, [each.name for each in targets])
         found.setdefault("action", FlowAction.FORWARD)
         _check_selectors(findings, where, found, selected)
         selectors += len(found.setdefault("selectors", ()))
@@ -86,13 +107,18 @@ def _read_flows(findings: Findings, document: Mapping[str, object], targets: Key
 
 
 def _check_action(
-    findings: Findings, where: str, table: Mapping[str, object], targets: str
+    findings: Findings, where: str, table: Mapping[str, object], targets: Sequence[str]
 ) -> None:
     dropping = table.get("action") == "drop"
-    if dropping and targets in table:
-        findings.problem(where, f'{targets}: a rule with action "drop" has none')
-    if not dropping and targets not in table:
-        findings.problem(where, f'expected either {targets} or action = "drop"')
+    given = [each for each in targets if each in table]
+    if dropping:
+        for each in given:
+            findings.problem(where, f'{each}: a rule with action "drop" has none')
+    elif not given:
+        either = ", ".join(targets)
+        findings.problem(where, f'expected either {either} or action = "drop"')
+    elif len(given) > 1:
+        findings.problem(where, f"{' and '.join(given)}: expected only one of them")
 
 
 def _check_selectors(

@@ -375,6 +375,21 @@ def bids_of(known: Mapping[str, int]) -> Callable[[object], tuple[int, ...]]:
     return read
 
 
+def bids_with(known: Mapping[int, tuple[int, ...]]) -> Callable[[object], tuple[int, ...]]:
+    """Make the reader of If-Labels in order of preference, which stand for BIDs."""
+    read_labels = list_of(number(1, HIGHEST_LABEL), "If-Labels")
+
+    def read(value: object) -> tuple[int, ...]:
+        labels = read_labels(value)
+        for each in labels:
+            if each not in known:
+                there = ", ".join(map(str, sorted(known)))
+                raise ValueError(f"no interface has the If-Label {each}: there is {there}")
+        return tuple(bid for each in labels for bid in known[each])
+
+    return read
+
+
 def match_expression(value: object) -> tuple[TrafficSelector, ...]:
     """Compile a match expression (docs/match.md)."""
     text = _string(value, "a match expression")

@@ -12,6 +12,7 @@ from flowbind.control.messages import PathRow, PolicySetRequest
 from flowbind.daemon import process
 from flowbind.daemon.answers import Answers, Refusal
 from flowbind.daemon.config import ConfigError, MobileNodeSettings, read_policy
+from flowbind.daemon.config_flows import bids_by_label
 from flowbind.daemon.control_server import ControlServer
 from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.links import Links
@@ -178,9 +179,11 @@ class MobileNodeRole:
 
     def replace_policy(self, request: PolicySetRequest) -> None:
         """Take another flow policy and register it at once. Raises Refusal."""
-        bids = {each.config.name: each.config.bid for each in self._engine.paths}
+        interfaces = self._engine.config.interfaces
+        bids = {each.name: each.bid for each in interfaces}
+        labels = bids_by_label((each.label, each.bid) for each in interfaces)
         try:
-            policy = read_policy(request.flows, request.source, bids)
+            policy = read_policy(request.flows, request.source, bids, labels)
         except ConfigError as error:
             raise Refusal(str(error)) from error
         self._loop.submit(PolicyReplaced(policy))
