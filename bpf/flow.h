@@ -2,7 +2,7 @@
 /*
  * Which path a packet takes: flow cache, then rules in order, then the weighted spread.
  *
- * dataplane/decision.py is the same decision in Python; a test compares them packet by packet.
+ * model/decision.py is the same decision in Python; a test compares them packet by packet.
  */
 #ifndef FLOWBIND_FLOW_H
 #define FLOWBIND_FLOW_H

@@ -7,10 +7,15 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from flowbind.dataplane.base import Decision, Packet
-from flowbind.dataplane.decision import PROTOCOLS_WITH_PORTS, PROTOCOLS_WITH_SPI, decide
 from flowbind.dataplane.ebpf import layout, libbpf
 from flowbind.dataplane.normal import normalised
+from flowbind.model.decision import (
+    PROTOCOLS_WITH_PORTS,
+    PROTOCOLS_WITH_SPI,
+    Decision,
+    Packet,
+    decide,
+)
 from flowbind.model.flow import FlowRule
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.traffic_selector import Span, TrafficSelector

@@ -26,7 +26,7 @@ from flowbind.daemon.home_agent import HomeAgentRole
 from flowbind.daemon.loop import EngineLoop
 from flowbind.daemon.mobile_node import MobileNodeRole
 from flowbind.daemon.perform import Outlets, Performer
-from flowbind.dataplane.base import FlowRecord, Packet
+from flowbind.dataplane.base import FlowRecord
 from flowbind.dataplane.memory import MemoryDataPlane
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.engine.mobile_node import MobileNode
@@ -37,6 +37,7 @@ from flowbind.model.config import (
     MobileNodeConfig,
     MobileNodeEntry,
 )
+from flowbind.model.decision import Packet
 from flowbind.model.encoding import to_json
 from flowbind.model.flow import PolicyRule
 from flowbind.model.match import compile_match

@@ -4,8 +4,8 @@ from ipaddress import IPv4Address
 
 from msgspec import structs
 
-from flowbind.dataplane.base import Packet
 from flowbind.model.binding import Encapsulation
+from flowbind.model.decision import Packet
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import NodeForwarding, Path
 from flowbind.wire.iana import FlowAction

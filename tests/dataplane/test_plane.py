@@ -5,8 +5,9 @@ from ipaddress import IPv4Address
 import pytest
 from msgspec import structs
 
-from flowbind.dataplane.base import DataPlaneError, Decision, Reconciliation
+from flowbind.dataplane.base import DataPlaneError, Reconciliation
 from flowbind.model.binding import Encapsulation
+from flowbind.model.decision import Decision
 from flowbind.model.flow import FlowRule
 from flowbind.wire.iana import FlowAction, SelectorFormat
 from flowbind.wire.traffic_selector import Span, TrafficSelector

@@ -37,9 +37,9 @@ from flowbind.control.messages import (
 )
 from flowbind.daemon import clock
 from flowbind.daemon.config_values import access_name
-from flowbind.dataplane.base import DataPlane, DataPlaneError, Decision, FlowRecord, Packet
-from flowbind.dataplane.decision import PROTOCOLS_WITH_PORTS, is_active
+from flowbind.dataplane.base import DataPlane, DataPlaneError, FlowRecord
 from flowbind.model.binding import Binding
+from flowbind.model.decision import PROTOCOLS_WITH_PORTS, Decision, Packet, is_active
 from flowbind.model.flow import FlowRule
 from flowbind.model.match import MatchError, PacketDescription, describe_selector, parse_packet
 from flowbind.model.match_words import PROTOCOL_NAMES

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from flowbind.model.decision import Decision, Packet
 from flowbind.model.tunnel import NodeForwarding
 
 
@@ -19,34 +20,6 @@ class Role(StrEnum):
 
     HOME_AGENT = "home-agent"
     MOBILE_NODE = "mobile-node"
-
-
-class Packet(Struct, frozen=True):
-    """The fields of an inner packet that a decision depends on. Ports are 0 where there are none.
-
-    `remote` is the correspondent's end and `local` the home address' end, whoever sent it.
-    """
-
-    remote: IPv4Address
-    local: IPv4Address
-    protocol: int
-    remote_port: int = 0
-    local_port: int = 0
-    dscp: int = 0
-    spi: int = 0
-    fragment: bool = False
-
-
-class Decision(Struct, frozen=True):
-    """What becomes of a packet, and why.
-
-    `verdict` is "forward", "drop", "no-node" or "no-path". `rule` is the index of the rule that
-    decided, None for the weighted spread. `bid` is the path, None where there is none.
-    """
-
-    verdict: str
-    bid: int | None = None
-    rule: int | None = None
 
 
 class FlowRecord(Struct, frozen=True):

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 
-from flowbind.dataplane.base import Decision, FlowRecord, Packet, Reconciliation
-from flowbind.dataplane.decision import decide
+from flowbind.dataplane.base import FlowRecord, Reconciliation
 from flowbind.dataplane.normal import check, normalised, reconcile
+from flowbind.model.decision import Decision, Packet, decide
 from flowbind.model.tunnel import NodeForwarding
 
 

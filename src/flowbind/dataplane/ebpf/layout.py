@@ -4,8 +4,8 @@ import ctypes
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from flowbind.dataplane.decision import PROTOCOLS_WITH_PORTS, PROTOCOLS_WITH_SPI, usable_bid
 from flowbind.model.binding import Encapsulation
+from flowbind.model.decision import PROTOCOLS_WITH_PORTS, PROTOCOLS_WITH_SPI, usable_bid
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, NodeForwarding, Path
 from flowbind.wire.flow_binding import MAX_BIDS

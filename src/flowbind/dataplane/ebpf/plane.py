@@ -20,16 +20,14 @@ from msgspec import Struct, structs
 from flowbind.dataplane import netlink
 from flowbind.dataplane.base import (
     DataPlaneError,
-    Decision,
     FlowRecord,
-    Packet,
     Reconciliation,
     Role,
 )
-from flowbind.dataplane.decision import decide
 from flowbind.dataplane.ebpf import layout, libbpf
 from flowbind.dataplane.ebpf.pins import Pins
 from flowbind.dataplane.normal import check, normalised, reconcile
+from flowbind.model.decision import Decision, Packet, decide
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import NodeForwarding
 from flowbind.model.tunnel import Path as TunnelPath

@@ -4,9 +4,11 @@ The memory plane forwards by it, `policy` tells by it which rules are active, an
 programs in the kernel to it packet by packet. All arithmetic is modulo 2**32, as it is there.
 """
 
+from ipaddress import IPv4Address
 from typing import Final
 
-from flowbind.dataplane.base import Decision, Packet
+from msgspec import Struct
+
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import NodeForwarding, Path
 from flowbind.wire.iana import FlowAction, SelectorFormat
@@ -17,6 +19,34 @@ PROTOCOLS_WITH_SPI: Final = frozenset({50, 51})
 
 _WORD: Final = 0xFFFFFFFF
 _DS_MASK: Final = 0xFC
+
+
+class Packet(Struct, frozen=True):
+    """The fields of an inner packet that a decision depends on. Ports are 0 where there are none.
+
+    `remote` is the correspondent's end and `local` the home address' end, whoever sent it.
+    """
+
+    remote: IPv4Address
+    local: IPv4Address
+    protocol: int
+    remote_port: int = 0
+    local_port: int = 0
+    dscp: int = 0
+    spi: int = 0
+    fragment: bool = False
+
+
+class Decision(Struct, frozen=True):
+    """What becomes of a packet, and why.
+
+    `verdict` is "forward", "drop", "no-node" or "no-path". `rule` is the index of the rule that
+    decided, None for the weighted spread. `bid` is the path, None where there is none.
+    """
+
+    verdict: str
+    bid: int | None = None
+    rule: int | None = None
 
 
 def mix(value: int) -> int:
