@@ -139,6 +139,7 @@ class _Run:
     def _check_order(self, event: Received) -> None:
         """With timestamps each request that is accepted is later than all before."""
         message = decode(event.payload)
+        assert isinstance(message, RegistrationRequest)
         if self._spi(message) == BY_TIMESTAMPS.spi:
             last, self.accepted = self.accepted, message.identification
             assert last is None or distance_s(message.identification, last) > 0, "a replay"

@@ -104,6 +104,7 @@ class _Run:
             return
         sent = self.sent[-1 - self.octets.below(min(len(self.sent), 4))]
         asked = decode(sent.payload)
+        assert isinstance(asked, RegistrationRequest)
         identification = asked.identification ^ self.octets.number() << 30
         reply = RegistrationReply(
             code=CODES[self.octets.below(len(CODES))],

@@ -300,9 +300,10 @@ def test_what_comes_before_an_extension_that_ends_it_all_is_shown(flowbind, requ
     ("octets", "title"),
     [
         ("04040000" + "45" * 20, "MIP Tunnel Data, 24 octets\n  Next Header         4 (IPv4)\n"),
-        ("07" + "00" * 19, "Registration Revocation (not spoken here), 20 octets\n"),
-        ("0f" + "00" * 11, "Registration Revocation Acknowledgment (not spoken here), 12 octets\n"),
-        ("1600", "Generic Notification (not spoken here), 2 octets\n"),
+        ("07" + "00" * 19, "Registration Revocation, 20 octets\n"),
+        ("0f" + "00" * 11, "Registration Revocation Acknowledgment, 12 octets\n"),
+        ("16" + "00" * 23, "Generic Notification, 24 octets\n"),
+        ("1000", "Low-Latency Handoff Request (not spoken here), 2 octets\n"),
     ],
 )
 def test_other_messages_are_named_and_no_error(flowbind, octets, title):
@@ -754,11 +755,11 @@ def test_the_json_of_the_golden_request(flowbind, request_octets, tmp_path):
 
 def test_the_json_of_a_reply_and_of_what_is_no_message(flowbind, reply_octets):
     (reply,) = objects(flowbind("decode", reply_octets.hex(), "--json"))
-    (other,) = objects(flowbind("decode", "0700", "--json"))
+    (other,) = objects(flowbind("decode", "1000", "--json"))
 
     assert (reply["packet"], reply["time"], reply["source"]) == (None, None, None)
     assert (reply["code"], reply["code_name"]) == (0, "registration accepted")
-    assert (other["type"], other["message"]) == (7, "Registration Revocation")
+    assert (other["type"], other["message"]) == (16, "Low-Latency Handoff Request")
     assert (other["data"], other["extensions"], other["problems"]) == ("00", [], [])
 
 

@@ -116,7 +116,13 @@ def extensions_of_others():
     data = st.binary(max_size=40)
     return st.one_of(
         st.just(Padding()),
-        st.builds(UnknownExtension, st.sampled_from(LONG_TYPES), data, unsigned(8)),
+        # An SPI fits into any of them: it is what type 36 begins with.
+        st.builds(
+            UnknownExtension,
+            st.sampled_from(LONG_TYPES),
+            st.binary(min_size=4, max_size=40),
+            unsigned(8),
+        ),
         st.builds(UnknownExtension, st.sampled_from((44, 45, 46, 49)), data),
         # Beyond 139, whose format is a matter of its Length.
         st.builds(UnknownExtension, st.integers(140, 153) | st.integers(155, 255), data),

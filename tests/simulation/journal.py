@@ -12,7 +12,7 @@ from flowbind.wire.errors import WireError
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.message import decode
 from flowbind.wire.multipath import Multipath
-from flowbind.wire.registration import RegistrationReply
+from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 
 KEPT = 4000
 WIDEST = 300
@@ -118,8 +118,10 @@ def _datagram(what: Received | SendDatagram) -> str:
     extensions = " ".join(map(_extension, kept))
     if isinstance(message, RegistrationReply):
         text = f"{what.interface or '-'} reply {message.code}"
-    else:
+    elif isinstance(message, RegistrationRequest):
         text = f"{what.interface or '-'} request for {message.care_of_address}"
+    else:
+        return f"{route} {type(message).__name__}"
     return f"{route} {text}, {message.lifetime_s} s, {message.identification:x} {extensions}"
 
 

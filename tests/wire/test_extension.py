@@ -1,8 +1,11 @@
 """Framing: how each type of extension is laid out, and what becomes of types nobody knows."""
 
+from ipaddress import IPv4Address
+
 import pytest
 
 from flowbind.wire.authentication import Authentication
+from flowbind.wire.dynamic_home_agent import DynamicHomeAgent
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import (
     REGISTRY,
@@ -29,7 +32,7 @@ FRAMES = {
 }
 LETTERS = {"P": Framing.PADDING, "T": Framing.SIMPLE, "S": Framing.SHORT, "L": Framing.LONG}
 ROWS = [(number, letter) for letter, numbers in FRAMES.items() for number in numbers]
-GIVEN_A_MEANING = {0, 32, 33, 34, 131, 154}
+GIVEN_A_MEANING = {0, 32, 33, 34, 36, 38, 45, 131, 132, 134, 137, 139, 145, 151, 154}
 UNINTERPRETED = [(number, letter) for number, letter in ROWS if number not in GIVEN_A_MEANING]
 UNKNOWN = [number for number in range(256) if number not in REGISTRY]
 
@@ -96,8 +99,8 @@ def test_dynamic_home_agent_in_its_two_formats(subtype):
     extensions = decode_extensions(short + long + MULTIPATH, 0)
 
     assert extensions == (
-        UnknownExtension(139, bytes((subtype,)) + address),
-        UnknownExtension(139, address, subtype),
+        DynamicHomeAgent(subtype, IPv4Address("192.0.2.1")),
+        DynamicHomeAgent(subtype, IPv4Address("192.0.2.1"), long=True),
         Multipath(4, 1, 1),
     )
     assert b"".join(each.encode() for each in extensions[:2]) == short + long
@@ -155,14 +158,14 @@ def test_padding_is_one_octet_without_a_length():
 
 @pytest.mark.rfc("5944", "1.10")
 def test_the_longest_of_each_format():
-    simple = UnknownExtension(134, bytes(255))
-    long = UnknownExtension(38, bytes(0xFFFF), subtype=0)
+    simple = UnknownExtension(142, bytes(255))
+    long = UnknownExtension(48, bytes(0xFFFF), subtype=0)
 
     assert decode_extensions(simple.encode() + long.encode(), 0) == (simple, long)
     with pytest.raises(ValueError, match="256"):
-        UnknownExtension(134, bytes(256)).encode()
+        UnknownExtension(142, bytes(256)).encode()
     with pytest.raises(OverflowError):
-        UnknownExtension(38, bytes(0x10000), subtype=0).encode()
+        UnknownExtension(48, bytes(0x10000), subtype=0).encode()
 
 
 def test_the_types_that_are_given_a_meaning():

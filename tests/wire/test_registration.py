@@ -79,4 +79,7 @@ def test_the_lifetimes_at_the_ends_of_the_field(lifetime_s):
     octets = bytearray(encode(REQUEST))
     octets[2:4] = lifetime_s.to_bytes(2, "big")
 
-    assert decode(bytes(octets)).lifetime_s == lifetime_s
+    message = decode(bytes(octets))
+
+    assert isinstance(message, RegistrationRequest)
+    assert message.lifetime_s == lifetime_s

@@ -25,7 +25,8 @@ from flowbind.cli.captures import (
     is_capture,
     read_packets,
 )
-from flowbind.cli.decode_report import Keys, Report, report_on
+from flowbind.cli.decode_extensions import Keys
+from flowbind.cli.decode_report import Report, report_on
 from flowbind.cli.decode_views import json_of, lines_of, printable
 from flowbind.cli.operator import Failure, Misuse
 from flowbind.model.encoding import to_json

@@ -6,23 +6,29 @@ from typing import Final
 
 from flowbind.auth.association import FIRST_USABLE_SPI
 from flowbind.wire.authentication import Authentication
-from flowbind.wire.extension import Extension, MalformedExtension, UnknownExtension
+from flowbind.wire.extension import Extension, MalformedExtension
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import ExtensionType, FlowAction
+from flowbind.wire.generalized_authentication import GeneralizedAuthentication
+from flowbind.wire.iana import ExtensionType, FlowAction, GeneralizedAuthenticationSubtype
 from flowbind.wire.message import Message, all_of, split_at_authentication
 from flowbind.wire.multipath import HIGHEST_BID, LOWEST_BID, Multipath
 from flowbind.wire.nai import NetworkAccessIdentifier
+from flowbind.wire.notification import GenericNotification, NotificationAcknowledgment
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+from flowbind.wire.strings import MessageString
 
-_GENERALIZED_AUTHENTICATION: Final = 36
+_IN_NOTIFICATIONS: Final = (Authentication, MessageString)
 
 
 def violations(message: Message) -> Iterator[str]:
     """Say which rules a message breaks, and where the rule is."""
     if isinstance(message, RegistrationRequest):
         yield from _of_request(message)
-    elif all_of(message, Multipath):
-        yield "a Multipath extension in a Registration Reply (RFC 7629 4.1)"
+    elif isinstance(message, RegistrationReply):
+        if all_of(message, Multipath):
+            yield "a Multipath extension in a Registration Reply (RFC 7629 4.1)"
+    elif isinstance(message, GenericNotification | NotificationAcknowledgment):
+        yield from _of_notification(message)
     yield from _of_order(message)
     for binding in all_of(message, FlowBinding):
         for bid in binding.bids:
@@ -46,9 +52,15 @@ def _of_request(request: RegistrationRequest) -> Iterator[str]:
         yield "no authorization-enabling extension: it will be discarded (RFC 5944 3.2)"
 
 
+def _of_notification(message: GenericNotification | NotificationAcknowledgment) -> Iterator[str]:
+    for extension in message.extensions:
+        if not isinstance(extension, _IN_NOTIFICATIONS):
+            yield "an extension that no notification may have: it will be discarded (RFC 6098 4.1)"
+
+
 def _enables_authorization(extension: Extension) -> bool:
-    if isinstance(extension, UnknownExtension):
-        return extension.type == _GENERALIZED_AUTHENTICATION
+    if isinstance(extension, GeneralizedAuthentication):
+        return extension.subtype == GeneralizedAuthenticationSubtype.MN_AAA
     return (
         isinstance(extension, Authentication)
         and extension.type is ExtensionType.MOBILE_HOME_AUTHENTICATION

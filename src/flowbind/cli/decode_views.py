@@ -4,7 +4,9 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from flowbind.cli.decode_report import Field, Part, Report, moment
+from flowbind.cli.decode_extensions import Part
+from flowbind.cli.decode_fields import Field, moment
+from flowbind.cli.decode_report import Report
 from flowbind.wire.iana import MessageType
 from flowbind.wire.names import MESSAGE_NAMES
 

@@ -193,16 +193,15 @@ def _disagreements(packet: ET.Element, signal: Signal) -> list[str]:
 
 
 def _fields(message: Message) -> dict[str, str]:
-    fields = {
-        "mip.homeaddr": message.home_address.packed.hex(),
-        "mip.haaddr": message.home_agent.packed.hex(),
-        "mip.life": f"{message.lifetime_s:04x}",
-        "mip.ident": f"{message.identification:016x}",
-    }
+    fields = {"mip.homeaddr": message.home_address.packed.hex()}
+    if isinstance(message, RegistrationRequest | RegistrationReply):
+        fields["mip.haaddr"] = message.home_agent.packed.hex()
+        fields["mip.life"] = f"{message.lifetime_s:04x}"
+        fields["mip.ident"] = f"{message.identification:016x}"
     if isinstance(message, RegistrationRequest):
         fields["mip.flags"] = f"{int(message.flags):02x}"
         fields["mip.coa"] = message.care_of_address.packed.hex()
-    else:
+    elif isinstance(message, RegistrationReply):
         fields["mip.code"] = f"{int(message.code):02x}"
     authentication = first(message, Authentication)
     if authentication is not None:

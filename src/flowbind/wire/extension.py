@@ -6,18 +6,31 @@ know it by type. Type 154 is the trap: RFC 7629 calls it long and non-skippable 
 makes 128 to 255 the skippable, short range.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum, unique
+from ipaddress import IPv4Address
 from typing import Final
 
 from msgspec import Struct
-
 from flowbind.wire.authentication import AUTHENTICATION_TYPES, Authentication
+from flowbind.wire.challenge import Challenge
+from flowbind.wire.dynamic_home_agent import ADDRESS_OCTETS, DynamicHomeAgent
 from flowbind.wire.errors import WireError
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import ExtensionType, MultipathSubtype, ReplyCode
+from flowbind.wire.generalized_authentication import GeneralizedAuthentication
+from flowbind.wire.iana import (
+    DynamicHomeAgentSubtype,
+    ExtensionType,
+    MessageStringSubtype,
+    MultipathSubtype,
+    ReplyCode,
+)
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.nai import NetworkAccessIdentifier
+from flowbind.wire.revocation_support import RevocationSupport
+from flowbind.wire.service_selection import ServiceSelection
+from flowbind.wire.strings import ForeignAgentError, MessageString
+from flowbind.wire.vendor import CriticalVendorExtension, NormalVendorExtension
 
 FIRST_SKIPPABLE_TYPE: Final = 128
 
@@ -25,9 +38,10 @@ _PADDING: Final = int(ExtensionType.PADDING)
 _MULTIPATH: Final = int(ExtensionType.MULTIPATH)
 _MULTIPATH_SUBTYPE: Final = int(MultipathSubtype.MULTIPATH)
 _FLOW_BINDING_SUBTYPE: Final = int(MultipathSubtype.FLOW_BINDING)
-_NAI: Final = int(ExtensionType.NAI)
-_DYNAMIC_HOME_AGENT: Final = 139
-_DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset({b"\x01", b"\x02"})
+_MESSAGE_STRING: Final = int(ExtensionType.MESSAGE_STRING)
+_DYNAMIC_HOME_AGENT: Final = int(ExtensionType.DYNAMIC_HOME_AGENT)
+_DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset(map(int, DynamicHomeAgentSubtype))
+_SPEAKERS: Final = frozenset(map(int, MessageStringSubtype))
 _LENGTH_OF_AN_ADDRESS: Final = b"\x00\x04"
 
 
@@ -173,9 +187,18 @@ class MalformedExtension(Struct, frozen=True):
 Extension = (
     Padding
     | Authentication
+    | GeneralizedAuthentication
     | NetworkAccessIdentifier
     | Multipath
     | FlowBinding
+    | Challenge
+    | RevocationSupport
+    | MessageString
+    | ForeignAgentError
+    | ServiceSelection
+    | DynamicHomeAgent
+    | CriticalVendorExtension
+    | NormalVendorExtension
     | UnknownExtension
     | MalformedExtension
 )
@@ -271,10 +294,9 @@ def _is_long(payload: bytes, at: int) -> bool:
 
 def _is_long_dynamic_home_agent(payload: bytes, at: int) -> bool:
     """The figure of RFC 4433 is long, its erratum 898 short. In the long one an address follows."""
-    second = payload[at + 1 : at + 2]
-    return second in _DYNAMIC_HOME_AGENT_SUBTYPES and payload.startswith(
-        _LENGTH_OF_AN_ADDRESS, at + 2
-    )
+    if at + 1 >= len(payload) or payload[at + 1] not in _DYNAMIC_HOME_AGENT_SUBTYPES:
+        return False
+    return payload.startswith(_LENGTH_OF_AN_ADDRESS, at + 2)
 
 
 def _truncated(wanted: int, left: int) -> WireError:
@@ -285,12 +307,51 @@ def _decode_content(extension_type: int, subtype: int | None, data: bytes) -> Ex
     authentication_type = AUTHENTICATION_TYPES.get(extension_type)
     if authentication_type is not None:
         return Authentication.decode(authentication_type, data)
-    if extension_type == _MULTIPATH:
-        if subtype == _MULTIPATH_SUBTYPE:
-            return Multipath.decode(data)
-        if subtype == _FLOW_BINDING_SUBTYPE:
-            return FlowBinding.decode(data)
-        raise WireError("unknown-extension", f"type 154 subtype {subtype}")
-    if extension_type == _NAI:
-        return NetworkAccessIdentifier.decode(data)
-    return UnknownExtension(extension_type, data, subtype)
+    decode = _DECODERS.get(extension_type)
+    return decode(subtype, data) if decode else UnknownExtension(extension_type, data, subtype)
+
+
+def _multipath(subtype: int | None, data: bytes) -> Extension:
+    if subtype == _MULTIPATH_SUBTYPE:
+        return Multipath.decode(data)
+    if subtype == _FLOW_BINDING_SUBTYPE:
+        return FlowBinding.decode(data)
+    raise WireError("unknown-extension", f"type 154 subtype {subtype}")
+
+
+def _generalized_authentication(subtype: int | None, data: bytes) -> Extension:
+    return GeneralizedAuthentication.decode(subtype or 0, data)
+
+
+def _dynamic_home_agent(subtype: int | None, data: bytes) -> Extension:
+    if subtype is not None:
+        return DynamicHomeAgent(subtype, IPv4Address(data), long=True)
+    if len(data) == 1 + ADDRESS_OCTETS and data[0] in _DYNAMIC_HOME_AGENT_SUBTYPES:
+        return DynamicHomeAgent(data[0], IPv4Address(data[1:]))
+    return UnknownExtension(_DYNAMIC_HOME_AGENT, data)
+
+
+def _message_string(_subtype: int | None, data: bytes) -> Extension:
+    if len(data) > 1 and data[0] in _SPEAKERS:
+        return MessageString(data[0], data[1:])
+    return UnknownExtension(_MESSAGE_STRING, data)
+
+
+def _whole(decode: Callable[[bytes], Extension]) -> Callable[[int | None, bytes], Extension]:
+    """Make a decoder of all data, for a type without subtypes."""
+    return lambda _subtype, data: decode(data)
+
+
+_DECODERS: Final[dict[int, Callable[[int | None, bytes], Extension]]] = {
+    _MULTIPATH: _multipath,
+    int(ExtensionType.NAI): _whole(NetworkAccessIdentifier.decode),
+    int(ExtensionType.GENERALIZED_AUTHENTICATION): _generalized_authentication,
+    int(ExtensionType.CRITICAL_VENDOR): _whole(CriticalVendorExtension.decode),
+    int(ExtensionType.FA_ERROR): _whole(ForeignAgentError.decode),
+    int(ExtensionType.CHALLENGE): _whole(Challenge.decode),
+    int(ExtensionType.NORMAL_VENDOR): _whole(NormalVendorExtension.decode),
+    int(ExtensionType.REVOCATION_SUPPORT): _whole(RevocationSupport.decode),
+    _DYNAMIC_HOME_AGENT: _dynamic_home_agent,
+    _MESSAGE_STRING: _message_string,
+    int(ExtensionType.SERVICE_SELECTION): _whole(ServiceSelection.decode),
+}

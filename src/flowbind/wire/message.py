@@ -1,4 +1,4 @@
-"""Messages on UDP port 434: octets to frozen messages and back (RFC 5944 3.3, 3.4)."""
+"""Messages on UDP port 434: octets to frozen messages and back (RFC 5944, 3543, 6098)."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Address
@@ -12,14 +12,37 @@ from flowbind.wire.extension import (
     spans_of_extensions,
 )
 from flowbind.wire.iana import ExtensionType, MessageType, RequestFlag
+from flowbind.wire.notification import (
+    ACKNOWLEDGE,
+    NOTIFICATION_ACKNOWLEDGMENT_LAYOUT,
+    NOTIFICATION_LAYOUT,
+    GenericNotification,
+    NotificationAcknowledgment,
+)
 from flowbind.wire.registration import (
     REPLY_LAYOUT,
     REQUEST_LAYOUT,
     RegistrationReply,
     RegistrationRequest,
 )
+from flowbind.wire.revocation import (
+    ACKNOWLEDGED_INFORM,
+    REVOCATION_ACKNOWLEDGMENT_LAYOUT,
+    REVOCATION_LAYOUT,
+    REVOKED_BY_HOME_AGENT,
+    REVOKED_INFORM,
+    Revocation,
+    RevocationAcknowledgment,
+)
 
-Message = RegistrationRequest | RegistrationReply
+Message = (
+    RegistrationRequest
+    | RegistrationReply
+    | Revocation
+    | RevocationAcknowledgment
+    | GenericNotification
+    | NotificationAcknowledgment
+)
 ExtensionT = TypeVar("ExtensionT")
 
 _REQUEST_FLAGS: Final[tuple[RequestFlag, ...]] = tuple(RequestFlag(octet) for octet in range(256))
@@ -64,13 +87,82 @@ def _decode_reply(payload: bytes) -> RegistrationReply:
     )
 
 
+def _decode_revocation(payload: bytes) -> Revocation:
+    layout = REVOCATION_LAYOUT
+    if len(payload) < layout.size:
+        raise WireError("truncated", f"{len(payload)} octets are no Registration Revocation")
+    _, _, flags, home, home_domain, foreign_domain, identifier = layout.unpack_from(payload)
+    return Revocation(
+        bool(flags & REVOKED_BY_HOME_AGENT),
+        bool(flags & REVOKED_INFORM),
+        IPv4Address(home),
+        IPv4Address(home_domain),
+        IPv4Address(foreign_domain),
+        identifier,
+        decode_extensions(payload, layout.size),
+    )
+
+
+def _decode_revocation_acknowledgment(payload: bytes) -> RevocationAcknowledgment:
+    layout = REVOCATION_ACKNOWLEDGMENT_LAYOUT
+    if len(payload) < layout.size:
+        raise WireError("truncated", f"{len(payload)} octets acknowledge no revocation")
+    _, _, flags, home, identifier = layout.unpack_from(payload)
+    return RevocationAcknowledgment(
+        bool(flags & ACKNOWLEDGED_INFORM),
+        IPv4Address(home),
+        identifier,
+        decode_extensions(payload, layout.size),
+    )
+
+
+def _decode_notification(payload: bytes) -> GenericNotification:
+    layout = NOTIFICATION_LAYOUT
+    if len(payload) < layout.size:
+        raise WireError("truncated", f"{len(payload)} octets are no Generic Notification")
+    _, direction, flags, home, agent, care_of, identification = layout.unpack_from(payload)
+    return GenericNotification(
+        direction,
+        bool(flags & ACKNOWLEDGE),
+        IPv4Address(home),
+        IPv4Address(agent),
+        IPv4Address(care_of),
+        identification,
+        decode_extensions(payload, layout.size),
+    )
+
+
+def _decode_notification_acknowledgment(payload: bytes) -> NotificationAcknowledgment:
+    layout = NOTIFICATION_ACKNOWLEDGMENT_LAYOUT
+    if len(payload) < layout.size:
+        raise WireError("truncated", f"{len(payload)} octets acknowledge no notification")
+    _, direction, code, _, home, agent, care_of, identification = layout.unpack_from(payload)
+    return NotificationAcknowledgment(
+        direction,
+        code,
+        IPv4Address(home),
+        IPv4Address(agent),
+        IPv4Address(care_of),
+        identification,
+        decode_extensions(payload, layout.size),
+    )
+
+
 _DECODERS: Final[dict[int, Callable[[bytes], Message]]] = {
     int(MessageType.REGISTRATION_REQUEST): _decode_request,
     int(MessageType.REGISTRATION_REPLY): _decode_reply,
+    int(MessageType.REVOCATION): _decode_revocation,
+    int(MessageType.REVOCATION_ACKNOWLEDGMENT): _decode_revocation_acknowledgment,
+    int(MessageType.GENERIC_NOTIFICATION): _decode_notification,
+    int(MessageType.GENERIC_NOTIFICATION_ACKNOWLEDGMENT): _decode_notification_acknowledgment,
 }
 _OFFSETS: Final = {
     int(MessageType.REGISTRATION_REQUEST): REQUEST_LAYOUT.size,
     int(MessageType.REGISTRATION_REPLY): REPLY_LAYOUT.size,
+    int(MessageType.REVOCATION): REVOCATION_LAYOUT.size,
+    int(MessageType.REVOCATION_ACKNOWLEDGMENT): REVOCATION_ACKNOWLEDGMENT_LAYOUT.size,
+    int(MessageType.GENERIC_NOTIFICATION): NOTIFICATION_LAYOUT.size,
+    int(MessageType.GENERIC_NOTIFICATION_ACKNOWLEDGMENT): NOTIFICATION_ACKNOWLEDGMENT_LAYOUT.size,
 }
 
 

@@ -142,6 +142,39 @@ ACCESS_TECHNOLOGY_NAMES: Final[dict[int, str]] = {
 }
 """If-ATT (registry "Access Technology Type Option type values" of RFC 5213)."""
 
+DIRECTION_NAMES: Final[dict[int, str]] = {
+    0: "home agent to mobile node",
+    1: "home agent to foreign agent",
+    2: "mobile node to home agent",
+    3: "mobile node to foreign agent",
+    4: "foreign agent to mobile node",
+    5: "foreign agent to home agent",
+}
+"""MD of the generic notification messages (RFC 6098 4.1)."""
+
+NOTIFICATION_CODE_NAMES: Final[dict[int, str]] = {
+    0: "notification accepted",
+    64: "denied by the foreign agent: reason unspecified",
+    65: "denied by the foreign agent: administratively prohibited",
+    66: "denied by the foreign agent: insufficient resources",
+    67: "denied by the foreign agent: mobile node failed authentication",
+    68: "denied by the foreign agent: home agent failed authentication",
+    69: "denied by the foreign agent: notification Identification mismatch",
+    128: "denied by the home agent: reason unspecified",
+    129: "denied by the home agent: administratively prohibited",
+    130: "denied by the home agent: insufficient resources",
+    131: "denied by the home agent: mobile node failed authentication",
+    132: "denied by the home agent: foreign agent failed authentication",
+    133: "denied by the home agent: notification Identification mismatch",
+    192: "denied by the mobile node: reason unspecified",
+    193: "denied by the mobile node: administratively prohibited",
+    194: "denied by the mobile node: insufficient resources",
+    195: "denied by the mobile node: foreign agent failed authentication",
+    196: "denied by the mobile node: home agent failed authentication",
+    197: "denied by the mobile node: notification Identification mismatch",
+}
+"""Code of a Generic Notification Acknowledgment (RFC 6098 4.2)."""
+
 SELECTOR_FORMAT_NAMES: Final[dict[SelectorFormat, str]] = {
     SelectorFormat.IPV4_BINARY: "IPv4 binary traffic selector",
     SelectorFormat.IPV6_BINARY: "IPv6 binary traffic selector",
@@ -159,6 +192,11 @@ _LAST_HOME_AGENT_CODE: Final = 192
 def reply_code_name(code: int) -> str:
     """Say what a reply code means."""
     return REPLY_CODE_NAMES.get(code, UNASSIGNED)
+
+
+def notification_code_name(code: int) -> str:
+    """Say what the code of a Generic Notification Acknowledgment means."""
+    return NOTIFICATION_CODE_NAMES.get(code, UNASSIGNED)
 
 
 def reply_code_class(code: int) -> str:

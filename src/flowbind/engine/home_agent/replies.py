@@ -78,7 +78,13 @@ def _echoed(request: RegistrationRequest) -> tuple[Extension, ...]:
 
 def home_address_of(reply: SendDatagram) -> IPv4Address:
     """Return the home address that a reply of ours is about."""
-    return decode(reply.payload).home_address
+    return _decoded(reply).home_address
+
+
+def _decoded(datagram: SendDatagram) -> RegistrationReply:
+    reply = decode(datagram.payload)
+    assert isinstance(reply, RegistrationReply)  # noqa: S101 -- we made it
+    return reply
 
 
 def denial_instead_of(accepted: SendDatagram, entry: MobileNodeEntry) -> SendDatagram:
@@ -86,7 +92,7 @@ def denial_instead_of(accepted: SendDatagram, entry: MobileNodeEntry) -> SendDat
 
     The security association stays that of the reply, and so of its request.
     """
-    reply = decode(accepted.payload)
+    reply = _decoded(accepted)
     denial = RegistrationReply(
         code=ReplyCode.INSUFFICIENT_RESOURCES,
         lifetime_s=0,

@@ -1,0 +1,234 @@
+"""Each extension of a message, field by field under the RFCs' names."""
+
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from flowbind.auth.association import SecurityAssociation
+from flowbind.auth.authenticator import compute
+from flowbind.cli.decode_fields import Field
+from flowbind.model.match import describe_selector, why_nothing_matches
+from flowbind.wire.authentication import Authentication
+from flowbind.wire.challenge import Challenge
+from flowbind.wire.dynamic_home_agent import DynamicHomeAgent
+from flowbind.wire.extension import (
+    Extension,
+    MalformedExtension,
+    Padding,
+    UnknownExtension,
+)
+from flowbind.wire.flow_binding import FlowBinding
+from flowbind.wire.generalized_authentication import GeneralizedAuthentication
+from flowbind.wire.iana import (
+    DynamicHomeAgentSubtype,
+    FlowAction,
+    GeneralizedAuthenticationSubtype,
+    MessageStringSubtype,
+    MultipathSubtype,
+)
+from flowbind.wire.multipath import Multipath
+from flowbind.wire.nai import NetworkAccessIdentifier
+from flowbind.wire.names import (
+    SELECTOR_FORMAT_NAMES,
+    UNASSIGNED,
+    access_technology_name,
+    extension_name,
+    reply_code_name,
+)
+from flowbind.wire.revocation_support import RevocationSupport
+from flowbind.wire.service_selection import ServiceSelection
+from flowbind.wire.strings import ForeignAgentError, MessageString
+from flowbind.wire.traffic_selector import encode_selector
+from flowbind.wire.vendor import CriticalVendorExtension, NormalVendorExtension
+
+Keys = Mapping[int, tuple[SecurityAssociation, ...]]
+
+_ENDS: Final[dict[int, str]] = {
+    GeneralizedAuthenticationSubtype.MN_AAA: "MN-AAA",
+    GeneralizedAuthenticationSubtype.FA_FA: "FA-FA",
+    GeneralizedAuthenticationSubtype.MN_GFA: "MN-GFA",
+    GeneralizedAuthenticationSubtype.MN_PAR: "MN-PAR",
+}
+_SPEAKER_NAMES: Final[dict[int, str]] = {
+    MessageStringSubtype.HOME_AGENT: "home agent",
+    MessageStringSubtype.FOREIGN_AGENT: "foreign agent",
+}
+_DYNAMIC_NAMES: Final[dict[int, str]] = {
+    DynamicHomeAgentSubtype.REQUESTED: "requested",
+    DynamicHomeAgentSubtype.REDIRECTED: "redirected",
+}
+
+
+class Part(Struct, frozen=True):
+    """One extension. `problem` says what is wrong with it."""
+
+    type: int
+    subtype: int | None
+    name: str
+    fields: tuple[Field, ...] = ()
+    problem: str = ""
+
+
+def part_of(extension: Extension, payload: bytes, behind: int, keys: Keys) -> Part:
+    """Describe an extension; `behind` is the offset behind it."""
+    number, subtype = extension.encode()[0], _subtype_of(extension)
+    fields = _fields_of(extension, payload[:behind], keys)
+    problem = ""
+    if isinstance(extension, MalformedExtension):
+        detail = f" ({extension.detail})" if extension.detail else ""
+        problem = f"{extension.reason}{detail}: a home agent answers {int(extension.code)}"
+    return Part(number, subtype, extension_name(number, subtype), fields, problem)
+
+
+def _subtype_of(extension: Extension) -> int | None:
+    match extension:
+        case Multipath():
+            return int(MultipathSubtype.MULTIPATH)
+        case FlowBinding():
+            return int(MultipathSubtype.FLOW_BINDING)
+        case _:
+            subtype: int | None = getattr(extension, "subtype", None)
+            return subtype
+
+
+def _fields_of(extension: Extension, payload: bytes, keys: Keys) -> tuple[Field, ...]:
+    """Return the fields of an extension, with which `payload` ends."""
+    match extension:
+        case Authentication():
+            fields = _authentication(extension, payload, keys)
+        case GeneralizedAuthentication():
+            fields = _generalized_authentication(extension)
+        case Multipath():
+            fields = _multipath(extension)
+        case FlowBinding():
+            fields = _flow_binding(extension)
+        case CriticalVendorExtension() | NormalVendorExtension():
+            fields = _vendor(extension)
+        case UnknownExtension() | MalformedExtension():
+            octets = extension.data.hex()
+            fields = (Field("data", octets, "Data", octets or "none"),)
+        case Padding():
+            fields = ()
+        case _:
+            fields = _fields_of_simple(extension)
+    return fields
+
+
+def _fields_of_simple(
+    extension: NetworkAccessIdentifier
+    | Challenge
+    | RevocationSupport
+    | MessageString
+    | ForeignAgentError
+    | ServiceSelection
+    | DynamicHomeAgent,
+) -> tuple[Field, ...]:
+    fields: tuple[Field, ...]
+    match extension:
+        case NetworkAccessIdentifier(nai=nai):
+            fields = (Field("nai", nai, "NAI", nai),)
+        case Challenge(value=value):
+            fields = (Field("challenge", value.hex(), "Challenge", value.hex()),)
+        case RevocationSupport():
+            fields = _revocation_support(extension)
+        case MessageString(subtype=subtype, text=text):
+            speaker = _SPEAKER_NAMES[subtype]
+            fields = (
+                Field("speaker", speaker, "From", f"the {speaker}"),
+                Field("text", text, "Text", text),
+            )
+        case ForeignAgentError(status=status):
+            name = reply_code_name(status)
+            text = f"{status} ({name}), denied by the foreign agent"
+            fields = (
+                Field("status", status, "Status", text, good=False),
+                Field("status_name", name),
+            )
+        case ServiceSelection(identifier=identifier):
+            fields = (Field("service", identifier, "Service", identifier),)
+        case DynamicHomeAgent(subtype=subtype, home_agent=home_agent):
+            text = f"{home_agent} ({_DYNAMIC_NAMES[subtype]})"
+            fields = (Field("home_agent", str(home_agent), "Home Agent", text),)
+    return fields
+
+
+def _generalized_authentication(extension: GeneralizedAuthentication) -> tuple[Field, ...]:
+    ends = _ENDS.get(extension.subtype, UNASSIGNED)
+    octets = extension.authenticator.hex()
+    return (
+        Field("between", ends, "Between", ends),
+        Field("spi", extension.spi, "SPI", str(extension.spi)),
+        Field("authenticator", octets, "Authenticator", octets or "none"),
+    )
+
+
+def _revocation_support(extension: RevocationSupport) -> tuple[Field, ...]:
+    inform = extension.inform
+    return (
+        Field("inform", inform, "I", "1 (the mobile node may be informed)" if inform else "0"),
+        Field("timestamp", extension.timestamp, "Timestamp", str(extension.timestamp)),
+    )
+
+
+def _vendor(extension: CriticalVendorExtension | NormalVendorExtension) -> tuple[Field, ...]:
+    value = extension.value.hex()
+    return (
+        Field("vendor", extension.vendor, "Vendor", str(extension.vendor)),
+        Field("vendor_type", extension.vendor_type, "Vendor Type", str(extension.vendor_type)),
+        Field("value", value, "Value", value or "none"),
+    )
+
+
+def _multipath(extension: Multipath) -> tuple[Field, ...]:
+    number, name = extension.access_technology, access_technology_name(extension.access_technology)
+    return (
+        Field("access_technology", number, "If-ATT", f"{number} ({name})"),
+        Field("access_technology_name", name),
+        Field("label", extension.label, "If-Label", str(extension.label)),
+        Field("bid", extension.bid, "Binding ID", str(extension.bid)),
+        Field("bulk", extension.bulk, "B", "1 (bulk re-registration)" if extension.bulk else "0"),
+        Field(
+            "overwrite", extension.overwrite, "O", "1 (overwrite)" if extension.overwrite else "0"
+        ),
+    )
+
+
+def _flow_binding(extension: FlowBinding) -> tuple[Field, ...]:
+    bids = list(extension.bids)
+    dropped = extension.action is FlowAction.DROP
+    selector = extension.selector
+    match = describe_selector(selector)
+    nothing = why_nothing_matches(selector)
+    return (
+        Field("action", extension.action.name, "Action",
+              f"{int(extension.action)} ({extension.action.name})"),
+        Field("bids", bids, "Binding IDs",
+              f"{bids[0]} (ignored)" if dropped else ", else ".join(map(str, bids))),
+        Field("ts_format", int(selector.format), "TS Format",
+              f"{int(selector.format)} ({SELECTOR_FORMAT_NAMES[selector.format]})"),
+        Field("match", match, "Traffic Selector",
+              f"{match} (matches nothing: {nothing})" if nothing else match),
+        Field("selector", encode_selector(selector).hex()),
+    )  # fmt: skip
+
+
+def _authentication(extension: Authentication, payload: bytes, keys: Keys) -> tuple[Field, ...]:
+    """Describe and verify an authentication extension, with which `payload` ends."""
+    known = keys.get(extension.spi)
+    covered = payload[: len(payload) - len(extension.authenticator)]
+    verified: bool | None = None
+    if known:
+        verified = any(
+            hmac.compare_digest(compute(covered, association), extension.authenticator)
+            for association in known
+        )
+    octets = extension.authenticator.hex() or "none"
+    verdict = {True: "  verified", False: "  WRONG", None: ""}[verified]
+    return (
+        Field("spi", extension.spi, "SPI", str(extension.spi)),
+        Field("authenticator", extension.authenticator.hex(), "Authenticator", octets + verdict,
+              good=verified),
+        Field("verified", verified),
+    )  # fmt: skip
