@@ -11,8 +11,10 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian's clang packages may bring clang-14 and no clang; the newest will do.
 CLANG ?= $(or $(shell command -v clang),$(shell compgen -c clang- | grep -xE 'clang-[0-9]+' | sort -Vu | tail -n 1),clang)
 
+COMPILED := tests/build tests/wire tests/auth tests/engine tests/network tests/interop tests/cli
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: ready ## RFC 7629's own scenario on real packets (root); DEMO="--html demo.html" adds a page
 	@$(ROOT) $(BIN)/flowbind lab demo $(DEMO)
@@ -31,6 +33,23 @@ static: ready
 	@$(BIN)/mypy
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+# Setuptools would take what an earlier build left there into the wheel.
+build_wheel = rm -rf build/lib* build/bdist* build/temp* build/flowbind build/__native* && \
+	$(UV) build -q --wheel --no-build-isolation -p $(BIN)/python
+
+wheel: ready ## a wheel for any machine, in dist/
+	@$(build_wheel)
+
+# It is also laid out in build/compiled, for tests and benchmarks: PYTHONPATH=build/compiled.
+compiled: ready ## a wheel for this kind of machine, with the hot modules compiled, in dist/
+	@tools/install compiler
+	@export FLOWBIND_COMPILED=1 CC="$$(command -v cc || echo "$(CLANG)")"; $(build_wheel)
+	@rm -rf build/compiled
+	@$(UV) pip install -q -p $(BIN)/python --no-deps --target build/compiled dist/flowbind-*-cp*.whl
+
+test-compiled: compiled ## the tests of the compiled modules, on these instead of the source
+	@FLOWBIND_COMPILED=1 PYTHONPATH=build/compiled $(BIN)/pytest -q -m "not root" $(COMPILED)
 
 bpf: ## the BPF objects
 	@$(MAKE) -C bpf CLANG="$(CLANG)"
@@ -65,4 +84,4 @@ ready: installed
 installed:
 	@tools/install
 
-.PHONY: help demo test check static bpf conformance bench simulate fuzz clean ready installed
+.PHONY: help demo test check static wheel compiled test-compiled bpf conformance bench simulate fuzz clean ready installed

@@ -1,3 +1,4 @@
+import os
 from importlib.metadata import version
 
 import pytest
@@ -38,11 +39,13 @@ def test_every_command_explains_itself(flowbind, command):
     assert outcome.err == ""
 
 
-def test_the_version_is_that_of_the_package(flowbind):
+def test_the_version_is_that_of_the_package_and_tells_whether_it_is_compiled(flowbind):
+    kind = "compiled" if os.environ.get("FLOWBIND_COMPILED") == "1" else "pure Python"
+
     outcome = flowbind("--version")
 
     assert outcome.status == 0
-    assert outcome.out == f"flowbind {version('flowbind')}\n"
+    assert outcome.out == f"flowbind {version('flowbind')} ({kind})\n"
 
 
 def test_no_command_at_all_shows_the_commands(flowbind):

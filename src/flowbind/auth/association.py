@@ -3,7 +3,7 @@
 from enum import StrEnum, unique
 from typing import Any, Final
 
-from msgspec import Struct
+from flowbind.frozen import Frozen
 
 FIRST_USABLE_SPI: Final = 256
 LAST_SPI: Final = 0xFFFFFFFF
@@ -32,7 +32,7 @@ class Replay(StrEnum):
     NONCES = "nonces"
 
 
-class SecurityAssociation(Struct, frozen=True):
+class SecurityAssociation(Frozen, frozen=True):
     """A key shared with a peer, found by the peer and the SPI. `repr` never shows the key.
 
     Raises ValueError for an SPI that RFC 5944 1.6 reserves and for an empty key.

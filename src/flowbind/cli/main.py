@@ -5,6 +5,7 @@ Exit status 0 means done, 1 failed, 2 used wrongly. An error is one line on stan
 
 import sys
 from collections.abc import Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import version
 from typing import Annotated, Final
 
@@ -14,6 +15,7 @@ from flowbind.cli import daemons, operator
 from flowbind.cli.decode import decode
 from flowbind.cli.key import key_app
 from flowbind.cli.lab import lab_app
+from flowbind.wire import message
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,7 +53,9 @@ app.add_typer(lab_app, name="lab", rich_help_panel=_TOOLS)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"flowbind {version('flowbind')}")
+        compiled = message.__file__.endswith(tuple(EXTENSION_SUFFIXES))
+        kind = "compiled" if compiled else "pure Python"
+        typer.echo(f"flowbind {version('flowbind')} ({kind})")
         raise typer.Exit
 
 
@@ -60,7 +64,10 @@ def flowbind(
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version, and whether it is compiled.",
         ),
     ] = False,
 ) -> None:

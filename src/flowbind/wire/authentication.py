@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType
 
@@ -19,7 +18,7 @@ AUTHENTICATION_TYPES: Final[dict[int, ExtensionType]] = {
 SPI_OCTETS: Final = 4
 
 
-class Authentication(Struct, frozen=True):
+class Authentication(Frozen, frozen=True):
     """One authentication extension. The authenticator covers all octets in front of itself."""
 
     type: ExtensionType

@@ -1,12 +1,11 @@
 """The MN-FA Challenge extension (RFC 4721 section 4): Type 132, Length, the challenge."""
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
 
 
-class Challenge(Struct, frozen=True):
+class Challenge(Frozen, frozen=True):
     """Octets of a foreign agent that nobody could foresee, sent back to show freshness."""
 
     value: bytes

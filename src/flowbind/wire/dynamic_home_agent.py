@@ -7,8 +7,7 @@ read both; which one it was is kept, for the octets to come out as they came in.
 from ipaddress import IPv4Address
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.iana import ExtensionType
 
 ADDRESS_OCTETS: Final = 4
@@ -16,7 +15,7 @@ ADDRESS_OCTETS: Final = 4
 _TYPE: Final = int(ExtensionType.DYNAMIC_HOME_AGENT)
 
 
-class DynamicHomeAgent(Struct, frozen=True):
+class DynamicHomeAgent(Frozen, frozen=True):
     """The home agent that a mobile node would like (subtype 1), or is sent to (2)."""
 
     subtype: int

@@ -11,7 +11,7 @@ from enum import Enum, unique
 from ipaddress import IPv4Address
 from typing import Final
 
-from msgspec import Struct
+from flowbind.frozen import Frozen
 from flowbind.wire.authentication import AUTHENTICATION_TYPES, Authentication
 from flowbind.wire.challenge import Challenge
 from flowbind.wire.dynamic_home_agent import ADDRESS_OCTETS, DynamicHomeAgent
@@ -55,7 +55,7 @@ class Framing(Enum):
     LONG = "long"
 
 
-class Registered(Struct, frozen=True):
+class Registered(Frozen, frozen=True):
     """One row of the registry: the extension's name, its framing, and whether it may be skipped."""
 
     name: str
@@ -143,7 +143,7 @@ _SHORT_HEADER_OCTETS: Final = 2
 _LONG_HEADER_OCTETS: Final = 4
 
 
-class Padding(Struct, frozen=True):
+class Padding(Frozen, frozen=True):
     """One octet of padding."""
 
     def encode(self) -> bytes:
@@ -151,7 +151,7 @@ class Padding(Struct, frozen=True):
         return b"\x00"
 
 
-class UnknownExtension(Struct, frozen=True):
+class UnknownExtension(Frozen, frozen=True):
     """An extension that is framed but given no meaning here. `data` is what Length counts."""
 
     type: int
@@ -165,7 +165,7 @@ class UnknownExtension(Struct, frozen=True):
         return bytes((self.type, len(self.data))) + self.data
 
 
-class MalformedExtension(Struct, frozen=True):
+class MalformedExtension(Frozen, frozen=True):
     """An extension whose frame is sound and whose content is not.
 
     It does not stop the decoder, because a home agent answers it with `code` only after it has

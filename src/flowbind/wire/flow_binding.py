@@ -7,8 +7,7 @@ The BID list is not padded, whatever the alignment of figure 5 suggests.
 
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import (
     ExtensionType,
@@ -30,7 +29,7 @@ _HEAD: Final = bytes((ExtensionType.MULTIPATH, MultipathSubtype.FLOW_BINDING))
 _ACTION_AND_COUNT_OCTETS: Final = 2
 
 
-class FlowBinding(Struct, frozen=True):
+class FlowBinding(Frozen, frozen=True):
     """What becomes of the packets of one selector. `bids` are in order of preference."""
 
     action: FlowAction

@@ -7,14 +7,13 @@ Unlike types 32 to 34 it is of the long format. Subtype 1 is for the mobile node
 
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.authentication import SPI_OCTETS
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType
 
 
-class GeneralizedAuthentication(Struct, frozen=True):
+class GeneralizedAuthentication(Frozen, frozen=True):
     """An authenticator for a third party; it covers all octets in front of itself."""
 
     subtype: int

@@ -10,8 +10,7 @@
 
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, MultipathFlag, MultipathSubtype, ReplyCode
 
@@ -27,7 +26,7 @@ _FLAGS_OF: Final = tuple(MultipathFlag(octet) & _DEFINED_FLAGS for octet in rang
 """Looked up, because the arithmetic of flags takes longer than the rest of decoding."""
 
 
-class Multipath(Struct, frozen=True):
+class Multipath(Frozen, frozen=True):
     """The interface that a Registration Request registers."""
 
     access_technology: int

@@ -1,12 +1,11 @@
 """The Mobile Node NAI extension (RFC 2794 section 2)."""
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
 
 
-class NetworkAccessIdentifier(Struct, frozen=True):
+class NetworkAccessIdentifier(Frozen, frozen=True):
     """The name of a mobile node, such as `node5@fleet.example`."""
 
     nai: str

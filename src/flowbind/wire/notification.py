@@ -4,8 +4,7 @@ import struct
 from ipaddress import IPv4Address
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.extension import Extension
 from flowbind.wire.iana import MessageType
 
@@ -18,7 +17,7 @@ _NOTIFICATION: Final = int(MessageType.GENERIC_NOTIFICATION)
 _ACKNOWLEDGMENT: Final = int(MessageType.GENERIC_NOTIFICATION_ACKNOWLEDGMENT)
 
 
-class GenericNotification(Struct, frozen=True):
+class GenericNotification(Frozen, frozen=True):
     """One end has something to say, in a Message String. `acknowledge` is the A bit.
 
     `direction` may be one that is not in MessageDirection.
@@ -45,7 +44,7 @@ class GenericNotification(Struct, frozen=True):
         )
 
 
-class NotificationAcknowledgment(Struct, frozen=True):
+class NotificationAcknowledgment(Frozen, frozen=True):
     """The answer to a Generic Notification. `code` may be one that is not in NotificationCode."""
 
     direction: int

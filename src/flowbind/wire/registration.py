@@ -8,8 +8,7 @@ import struct
 from ipaddress import IPv4Address
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.extension import Extension
 from flowbind.wire.iana import MessageType, RequestFlag
 
@@ -20,7 +19,7 @@ _REQUEST: Final = int(MessageType.REGISTRATION_REQUEST)
 _REPLY: Final = int(MessageType.REGISTRATION_REPLY)
 
 
-class RegistrationRequest(Struct, frozen=True):
+class RegistrationRequest(Frozen, frozen=True):
     """A mobile node asks its home agent to create, renew or remove a binding."""
 
     flags: RequestFlag
@@ -44,7 +43,7 @@ class RegistrationRequest(Struct, frozen=True):
         )
 
 
-class RegistrationReply(Struct, frozen=True):
+class RegistrationReply(Frozen, frozen=True):
     """The answer to a Registration Request. `code` may be one that is not in ReplyCode."""
 
     code: int

@@ -7,8 +7,7 @@ import struct
 from ipaddress import IPv4Address
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.extension import Extension
 from flowbind.wire.iana import MessageType
 
@@ -23,7 +22,7 @@ _REVOCATION: Final = int(MessageType.REVOCATION)
 _ACKNOWLEDGMENT: Final = int(MessageType.REVOCATION_ACKNOWLEDGMENT)
 
 
-class Revocation(Struct, frozen=True):
+class Revocation(Frozen, frozen=True):
     """An agent ends a binding. `foreign_domain` is the foreign agent or the care-of address.
 
     `by_home_agent` is the A bit, `inform` the I bit: whether the mobile node is to be told.
@@ -53,7 +52,7 @@ class Revocation(Struct, frozen=True):
         )
 
 
-class RevocationAcknowledgment(Struct, frozen=True):
+class RevocationAcknowledgment(Frozen, frozen=True):
     """The answer to a Registration Revocation, known by home address and identifier."""
 
     inform: bool

@@ -6,8 +6,7 @@ Type 137, Length 6, I and Reserved (2), Timestamp (4)
 import struct
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
 
@@ -16,7 +15,7 @@ _HEAD: Final = bytes((ExtensionType.REVOCATION_SUPPORT, _LAYOUT.size))
 _INFORM: Final = 0x8000
 
 
-class RevocationSupport(Struct, frozen=True):
+class RevocationSupport(Frozen, frozen=True):
     """The sender takes revocations. `timestamp` is of the clock that its identifiers come from.
 
     `inform` (I): a foreign agent would tell the mobile node of a revocation where asked to.

@@ -1,12 +1,11 @@
 """The Service Selection extension (RFC 5446 section 3): Type 151, Length, the identifier."""
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
 
 
-class ServiceSelection(Struct, frozen=True):
+class ServiceSelection(Frozen, frozen=True):
     """Which of its services a mobile node wants, such as `voip.example`."""
 
     identifier: str

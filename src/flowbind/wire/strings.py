@@ -5,8 +5,7 @@ Both may stand behind the home agent's authentication, where nothing vouches for
 
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
 
@@ -14,7 +13,7 @@ _FA_ERROR_OCTETS: Final = 2
 _MOST_OCTETS: Final = 254
 
 
-class MessageString(Struct, frozen=True):
+class MessageString(Frozen, frozen=True):
     """A message for people (RFC 4917 section 2). `subtype` says whose it is.
 
     The octets are kept as they came: the text has no part in the protocol, so it may be of any
@@ -42,7 +41,7 @@ class MessageString(Struct, frozen=True):
         return bytes((ExtensionType.MESSAGE_STRING, length, self.subtype)) + self.octets
 
 
-class ForeignAgentError(Struct, frozen=True):
+class ForeignAgentError(Frozen, frozen=True):
     """A foreign agent refuses what the home agent granted (RFC 4636 section 3)."""
 
     status: int

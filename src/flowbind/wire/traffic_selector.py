@@ -7,8 +7,9 @@ flags differ between the two formats, which is why each format is a table of its
 
 from typing import Final, NamedTuple
 
-from msgspec import Struct, structs
+from msgspec import structs
 
+from flowbind.frozen import Sparse
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ReplyCode, SelectorFormat
 
@@ -63,7 +64,7 @@ _FIELDS: Final[dict[SelectorFormat, tuple[_Field, ...]]] = {
 }
 
 
-class Span(Struct, frozen=True, omit_defaults=True):
+class Span(Sparse, frozen=True, omit_defaults=True):
     """An inclusive range, or with `end` None exactly one value."""
 
     start: int
@@ -79,7 +80,7 @@ class Span(Struct, frozen=True, omit_defaults=True):
         return self.start <= value <= self.last
 
 
-class TrafficSelector(Struct, frozen=True, omit_defaults=True):
+class TrafficSelector(Sparse, frozen=True, omit_defaults=True):
     """Which packets a flow binding is about. A field that is None matches anything.
 
     Addresses are integers of 32 or 128 bits by `format`. `traffic_class` is the whole DS octet, of

@@ -9,8 +9,7 @@ The Length of the critical one counts from the vendor on, as programs in the fie
 import struct
 from typing import Final
 
-from msgspec import Struct
-
+from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
 
@@ -18,7 +17,7 @@ _VENDOR_AND_TYPE: Final = struct.Struct("!IH")
 _RESERVED: Final = bytes(2)
 
 
-class CriticalVendorExtension(Struct, frozen=True):
+class CriticalVendorExtension(Frozen, frozen=True):
     """One that a receiver has to know, or else denies. `vendor` is an enterprise number."""
 
     vendor: int
@@ -36,7 +35,7 @@ class CriticalVendorExtension(Struct, frozen=True):
         return bytes((ExtensionType.CRITICAL_VENDOR, 0)) + len(data).to_bytes(2, "big") + data
 
 
-class NormalVendorExtension(Struct, frozen=True):
+class NormalVendorExtension(Frozen, frozen=True):
     """One that a receiver passes over if it does not know it."""
 
     vendor: int

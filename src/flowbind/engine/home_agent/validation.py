@@ -6,13 +6,12 @@ sees, or the silence that it hears, depends on it.
 
 from typing import Final
 
-from msgspec import Struct
-
 from flowbind.auth.association import Replay, SecurityAssociation
 from flowbind.auth.authenticator import AuthenticationError, verify
 from flowbind.auth.nonces import check_nonce
 from flowbind.auth.replay import ReplayError, check_timestamp
 from flowbind.engine.refusal import Refused
+from flowbind.frozen import Frozen
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.extension import Extension, MalformedExtension
@@ -33,7 +32,7 @@ _FIRST_MULTICAST: Final = 224
 Extensions = tuple[Extension, ...]
 
 
-class Request(Struct, frozen=True):
+class Request(Frozen, frozen=True):
     """A request whose form is sound: its extensions of RFC 7629, all authenticated."""
 
     message: RegistrationRequest
