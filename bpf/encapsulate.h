@@ -6,6 +6,9 @@
 #include "flow.h"
 #include "tunnel.h"
 
+/* In skb->tc_index, with the index of a path: this is a copy for that path. */
+#define COPY 0xfb00
+
 /* bpf_redirect_neigh fills in an Ethernet header, which a device without one must be given. */
 static __always_inline int add_ethernet_header(struct __sk_buff *skb)
 {
@@ -35,12 +38,50 @@ static __always_inline int loops(const struct node *node, const struct path *pat
 	       path_of(node, path->local, inner->saddr);
 }
 
-static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length,
-				       const struct node *node, const struct iphdr *inner,
-				       const struct flow_key *key, const struct settings *own)
+/*
+ * Paths without a BID are simultaneous bindings of RFC 5944: a packet for one is for all of them
+ * (4.2.3). Each of the others gets a copy, which comes by at the egress of the device like any
+ * packet, and finds its neighbour as such; tc_index tells it which path is its own.
+ */
+static __always_inline void send_copies(struct __sk_buff *skb, const struct node *node, __u8 own_path,
+					const struct settings *own)
 {
-	__u32 octets = ipv4_length(skb, mac_length, inner);
-	__u8 index = choose_path(node, key, octets);
+	__u32 tc_index = skb->tc_index;
+
+	for (__u32 i = 0; i < MAX_PATHS; i++) {
+		const struct path *path = &node->paths[i];
+
+		if (i >= node->path_count)
+			break;
+		if (i == own_path || path->bid != PLAIN_BID || !path->transmit)
+			continue;
+		skb->tc_index = COPY + i;
+		/* What is positive was dropped on its way, and counted there. */
+		if (bpf_clone_redirect(skb, own->device_ifindex, 0) < 0)
+			count(COUNTER_DROP_ENCAPSULATION_FAILED);
+	}
+	skb->tc_index = tc_index;
+}
+
+/* The path that a copy is for, or PATH_NONE for what is none. */
+static __always_inline __u8 path_of_copy(struct __sk_buff *skb, const struct node *node)
+{
+	__u32 tag = skb->tc_index;
+	/* Masked, so that the verifier sees that it is within bounds. */
+	__u32 index = tag & (MAX_PATHS - 1);
+
+	if (tag - index != COPY || index >= node->path_count || node->paths[index].bid != PLAIN_BID)
+		return PATH_NONE;
+	skb->tc_index = 0;
+	return index;
+}
+
+/* Send a packet of `octets` through this path of its node, and copies where the path stands for
+ * several, but for what is a copy itself. */
+static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length, __u32 octets,
+				       const struct node *node, __u8 index, int is_copy,
+				       const struct iphdr *inner, const struct settings *own)
+{
 	const struct path *path;
 	__u32 length;
 
@@ -49,6 +90,8 @@ static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length,
 	if (index >= MAX_PATHS)
 		return refuse(COUNTER_DROP_NO_PATH);
 	path = &node->paths[index];
+	if (path->bid == PLAIN_BID && node->path_count > 1 && !is_copy)
+		send_copies(skb, node, index, own);
 	if (loops(node, path, inner))
 		return refuse(COUNTER_DROP_LOOP);
 	if (trim(skb, mac_length + octets))
@@ -68,7 +111,8 @@ static __always_inline int device_egress(struct __sk_buff *skb, int toward_node)
 	const struct node *node;
 	struct flow_key key;
 	struct iphdr inner;
-	__u32 header;
+	__u32 header, octets;
+	__u8 index, copy;
 
 	if (!own || skb->protocol != bpf_htons(ETH_P_IP))
 		return refuse(COUNTER_DROP_MALFORMED);
@@ -79,7 +123,10 @@ static __always_inline int device_egress(struct __sk_buff *skb, int toward_node)
 	node = bpf_map_lookup_elem(&nodes_map, &key.local);
 	if (!node)
 		return refuse(COUNTER_DROP_NO_BINDING);
-	return into_tunnel(skb, 0, node, &inner, &key, own);
+	octets = ipv4_length(skb, 0, &inner);
+	copy = path_of_copy(skb, node);
+	index = copy == PATH_NONE ? choose_path(node, &key, octets) : copy;
+	return into_tunnel(skb, 0, octets, node, index, copy != PATH_NONE, &inner, own);
 }
 
 static __always_inline int decrement_ttl(struct __sk_buff *skb, __u32 at, struct iphdr *inner)
@@ -104,6 +151,8 @@ static __always_inline int shortcut_ingress(struct __sk_buff *skb, __u32 mac_len
 {
 	const struct node *node;
 	struct flow_key key;
+	__u32 octets;
+	__u8 index;
 
 	if (!own->shortcut || skb->pkt_type != 0 /* PACKET_HOST */ || inner->ttl <= 1)
 		return TC_ACT_UNSPEC;
@@ -115,7 +164,9 @@ static __always_inline int shortcut_ingress(struct __sk_buff *skb, __u32 mac_len
 	load_flow_key(skb, mac_length, sizeof(*inner), inner, 1, &key);
 	if (decrement_ttl(skb, mac_length, inner))
 		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
-	return into_tunnel(skb, mac_length, node, inner, &key, own);
+	octets = ipv4_length(skb, mac_length, inner);
+	index = choose_path(node, &key, octets);
+	return into_tunnel(skb, mac_length, octets, node, index, 0, inner, own);
 }
 
 #endif

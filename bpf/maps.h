@@ -23,6 +23,8 @@
 #define MAX_NODES (1 << 20)
 #define MAX_FLOWS (1 << 17)
 
+/* In place of the BID of a binding that has none. */
+#define PLAIN_BID 0
 /* In place of an index into a node's paths. */
 #define PATH_NONE 255
 #define PATH_DROP 254

@@ -15,6 +15,7 @@ from flowbind.model.decision import (
     Decision,
     Packet,
     decide,
+    paths_taken,
 )
 from flowbind.model.flow import FlowRule
 from flowbind.wire.iana import FlowAction
@@ -59,12 +60,23 @@ def a_rule(pick):
 
 def a_node(pick):
     bids = pick.sample(range(1, 256), 4) + pick.sample(range(1, 12), 4)
+    if pick.random() < 0.1:
+        return simultaneous(pick)
     paths = [
         path(bid, remote=IPv4Address("192.0.2.1"), weight=pick.randint(1, 16),
              transmit=pick.random() < 0.8)
         for bid in dict.fromkeys(bids[: pick.randint(0, 8)])
     ]  # fmt: skip
     return normalised(node(paths, [a_rule(pick) for _ in range(pick.choice((0, 1, 5, 20, 64)))]))
+
+
+def simultaneous(pick):
+    """A node of RFC 5944 with several care-of addresses, one of which gets nothing."""
+    paths = [
+        path(0, remote=IPv4Address(f"192.0.2.{end}"), transmit=pick.random() < 0.8)
+        for end in range(1, pick.randint(3, 9))
+    ]
+    return normalised(node(paths, [a_rule(pick) for _ in range(pick.choice((0, 5)))]))
 
 
 def a_packet(pick):
@@ -117,15 +129,24 @@ def key_of(packet):
     )
 
 
+def sent(plane):
+    """How many packets were to go into a tunnel; one from its far end is not let in."""
+    counted = plane.statistics()
+    return counted["encapsulated_packets"] + counted["drop_loop"]
+
+
 def in_kernel(plane, fd, flows, frame, packet):
+    """What becomes of a packet there, and how many times."""
+    before = sent(plane)
     libbpf.run_program(plane._library, fd, frame)
     value = layout.FlowValue.from_buffer_copy(flows.lookup(key_of(packet)))
     rule = None if value.rule == layout.RULE_NONE else value.rule
+    copies = sent(plane) - before
     if value.path == layout.PATH_DROP:
-        return Decision("drop", rule=rule)
+        return Decision("drop", rule=rule), copies
     if value.path == layout.PATH_NONE:
-        return Decision("no-path", rule=rule)
-    return Decision("forward", bid=value.bid, rule=rule)
+        return Decision("no-path", rule=rule), copies
+    return Decision("forward", bid=value.bid, rule=rule), copies
 
 
 def test_kernel_and_python_decide_the_same(agent):
@@ -134,7 +155,7 @@ def test_kernel_and_python_decide_the_same(agent):
     fd = plane._object.program_fd("home_agent_link")
     flows = plane._maps["flows_map"]
     seen = dict.fromkeys(("drop", "forward", "no-path"), 0)
-    by_rule = 0
+    by_rule = copied = 0
     for _ in range(POLICIES):
         programmed = a_node(pick)
         plane.program(programmed)
@@ -142,9 +163,13 @@ def test_kernel_and_python_decide_the_same(agent):
             packet = a_packet(pick)
             expected = decide(programmed, packet)
             frame = octets(pick, packet)
-            assert in_kernel(plane, fd, flows, frame, packet) == expected, (programmed, packet)
+            copies = len(paths_taken(programmed, expected))
+            found = in_kernel(plane, fd, flows, frame, packet)
+            assert found == (expected, copies), (programmed, packet)
+            copied += copies > 1
             seen[expected.verdict] += 1
             by_rule += expected.rule is not None
     # A comparison of nothing but defaults would prove nothing.
     assert min(seen.values()) > 1000
+    assert copied > 500
     assert 0.3 < by_rule / (POLICIES * PACKETS_OF_EACH) < 0.9

@@ -1,5 +1,7 @@
 """Into the tunnels, by the short cut at the ingress of a home agent's link."""
 
+from ipaddress import IPv4Address
+
 import pytest
 from scapy.layers.inet import GRE, ICMP, IP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import IPv6
@@ -249,6 +251,31 @@ def test_a_home_agent_without_the_short_cut_leaves_packets_to_routing(agent):
         assert agent.run(LINK, frame(down())).verdict == UNTOUCHED
     finally:
         agent.plane._maps["settings_map"].update(bytes(4), settings)
+
+
+@pytest.mark.rfc("5944", "4.2.3", "HA-24")
+def test_each_of_simultaneous_bindings_gets_a_copy(agent):
+    ends = {1: Encapsulation.IP_IN_IP, 2: Encapsulation.GRE, 3: Encapsulation.IP_IN_IP}
+    agent.plane.program(
+        node([
+            path(0, remote=IPv4Address(f"192.0.2.{end}"), encapsulation=each, transmit=end != 3)
+            for end, each in ends.items()
+        ])
+    )  # fmt: skip
+    inner = tcp(1200)
+    outcome = agent.run(LINK, frame(inner))
+    assert outcome.verdict == REDIRECTED
+    inner.ttl -= 1
+    assert after_ethernet(outcome.packet) == bytes(tunnelled(inner, Encapsulation.IP_IN_IP))
+    assert outcome.counted == {"encapsulated_packets": 2, "encapsulated_octets": 2 * 1240}
+    # The flow is one.
+    (record,) = [each for each in agent.plane.flows() if each.packet.remote_port == 80]
+    assert (record.bid, record.verdict) == (0, "forward")
+
+
+def test_only_paths_without_a_bid_get_copies(agent):
+    agent.plane.program(node([path(1), path(2), path(3)]))
+    assert agent.run(LINK, frame(down())).counted["encapsulated_packets"] == 1
 
 
 def test_gre_is_read_as_gre_by_scapy(agent):

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from flowbind.dataplane.base import DataPlaneError, Reconciliation
 from flowbind.model.binding import Encapsulation
-from flowbind.model.decision import Decision
+from flowbind.model.decision import Decision, paths_taken
 from flowbind.model.flow import FlowRule
 from flowbind.wire.iana import FlowAction, SelectorFormat
 from flowbind.wire.traffic_selector import Span, TrafficSelector
@@ -68,6 +68,19 @@ def test_reads_back_what_decides_not_what_it_is_called(plane):
     plane.program(node([path(1)], [rule]))
     (read,) = plane.nodes()
     assert read.rules == (drop(traffic_class=Span(0xB8)),)
+
+
+@pytest.mark.rfc("5944", "4.2.3", "HA-24")
+def test_simultaneous_bindings_are_paths_without_a_bid(plane):
+    paths = [path(0, remote=IPv4Address(f"192.0.2.{end}")) for end in (1, 2, 3)]
+    programmed = node([*paths[:2], structs.replace(paths[2], transmit=False)])
+    plane.program(structs.replace(programmed, paths=programmed.paths[::-1]))
+    assert plane.nodes() == (programmed,)
+    decision = plane.decide(packet())
+    assert decision == Decision("forward", bid=0)
+    assert paths_taken(programmed, decision) == tuple(paths[:2])
+    with pytest.raises(DataPlaneError, match="one tunnel"):
+        plane.program(node([paths[0], paths[0]]))
 
 
 def test_replaces_a_node_as_a_whole(plane):

@@ -6,8 +6,16 @@ import pytest
 
 from flowbind.dataplane.base import DataPlaneError
 from flowbind.dataplane.ebpf.plane import cleanup_ebpf
-from tests.dataplane.kernel import bpf_directory
-from tests.netns.hosts import End, hosts, inside, node_at, settings_of
+from tests.dataplane.kernel import bpf_directory, run
+from tests.netns.hosts import (
+    End,
+    each_device,
+    hosts,
+    inside,
+    node_at,
+    set_offload,
+    settings_of,
+)
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +59,15 @@ def tunnels(end):
         return ends
 
     return make
+
+
+@pytest.fixture(params=["on", "off", "one segment"])
+def offload(request):
+    """Links that take many segments at once, that take none, and that take one."""
+    if request.param == "off":
+        each_device(lambda device: set_offload(device, on=False))
+    elif request.param == "one segment":
+        each_device(lambda device: run("ip", "link", "set", device, "gso_max_segs", "1"))
+    yield
+    each_device(lambda device: set_offload(device, on=True))
+    each_device(lambda device: run("ip", "link", "set", device, "gso_max_segs", "65535"))

@@ -15,14 +15,12 @@ from tests.netns.hosts import (
     CORRESPONDENT,
     HOME,
     OTHER_HOME,
-    each_device,
     exchange,
     inside,
     node_at,
     other_node_at,
     ping,
     received_on,
-    set_offload,
     socket_in,
     transfer,
 )
@@ -32,18 +30,6 @@ pytestmark = pytest.mark.root
 BOTH = pytest.mark.parametrize("encapsulation", Encapsulation)
 MN, CN = ("mn", HOME), ("cn", CORRESPONDENT)
 IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 14, 10, 2
-
-
-@pytest.fixture(params=["on", "off", "one segment"])
-def offload(request):
-    """Links that take many segments at once, that take none, and that take one."""
-    if request.param == "off":
-        each_device(lambda device: set_offload(device, on=False))
-    elif request.param == "one segment":
-        each_device(lambda device: run("ip", "link", "set", device, "gso_max_segs", "1"))
-    yield
-    each_device(lambda device: set_offload(device, on=True))
-    each_device(lambda device: run("ip", "link", "set", device, "gso_max_segs", "65535"))
 
 
 @BOTH

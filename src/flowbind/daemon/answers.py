@@ -39,7 +39,7 @@ from flowbind.daemon import clock
 from flowbind.daemon.config_values import access_name
 from flowbind.dataplane.base import DataPlane, DataPlaneError, FlowRecord
 from flowbind.model.binding import Binding
-from flowbind.model.decision import PROTOCOLS_WITH_PORTS, Decision, Packet, is_active
+from flowbind.model.decision import PROTOCOLS_WITH_PORTS, Decision, Packet, is_active, paths_taken
 from flowbind.model.flow import FlowRule
 from flowbind.model.match import MatchError, PacketDescription, describe_selector, parse_packet
 from flowbind.model.match_words import PROTOCOL_NAMES
@@ -180,7 +180,7 @@ class Answers:
             bid=decision.bid,
             interface=path.interface if path else None,
             rule=_rule_name(rule, decision.rule),
-            why=_why(decision, rule, node),
+            why=_why(decision, rule, node) + _of_copies(decision, node),
         )
 
     def _packet_of_a_node(self, described: PacketDescription) -> Packet:
@@ -255,6 +255,11 @@ def _rule_name(rule: FlowRule | None, index: int | None) -> str | None:
     if index is None:
         return None
     return rule.name if rule is not None and rule.name else f"#{index + 1}"
+
+
+def _of_copies(decision: Decision, node: NodeForwarding) -> str:
+    taken = paths_taken(node, decision)
+    return f"; a copy goes to each of {len(taken)} care-of addresses" if len(taken) > 1 else ""
 
 
 def _why(decision: Decision, rule: FlowRule | None, node: NodeForwarding) -> str:

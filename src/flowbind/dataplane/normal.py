@@ -8,7 +8,7 @@ from msgspec import structs
 
 from flowbind.dataplane.base import DataPlaneError, Reconciliation
 from flowbind.model.flow import FlowRule
-from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, MAX_WEIGHT, NodeForwarding
+from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, MAX_WEIGHT, PLAIN_BID, NodeForwarding, Path
 from flowbind.wire.flow_binding import MAX_BIDS
 from flowbind.wire.iana import FlowAction, SelectorFormat
 
@@ -38,8 +38,9 @@ def check(node: NodeForwarding) -> None:
     for path in node.paths:
         if not 1 <= path.weight <= MAX_WEIGHT:
             raise DataPlaneError(f"{node.home_address}: weight {path.weight} of BID {path.bid}")
-    if len({path.bid for path in node.paths}) != len(node.paths):
-        raise DataPlaneError(f"{node.home_address}: two paths have one BID")
+    ends = {(path.local, path.remote) if path.bid == PLAIN_BID else path.bid for path in node.paths}
+    if len(ends) != len(node.paths):
+        raise DataPlaneError(f"{node.home_address}: two paths have one BID, or none and one tunnel")
     for rule in node.rules:
         if len(rule.bids) > MAX_BIDS:
             raise DataPlaneError(f"{node.home_address}: a rule of more than {MAX_BIDS} BIDs")
@@ -50,13 +51,17 @@ def check(node: NodeForwarding) -> None:
 def normalised(node: NodeForwarding) -> NodeForwarding:
     """Return the node as it can be read back: rules canonical, without owner and name.
 
-    The order of the paths decides nothing, so it is by BID.
+    The order of the paths decides nothing, so it is by BID, and by tunnel where there is none.
     """
     return structs.replace(
         node,
-        paths=tuple(sorted(node.paths, key=lambda path: path.bid)),
+        paths=tuple(sorted(node.paths, key=_place)),
         rules=tuple(_normal_rule(rule) for rule in node.rules),
     )
+
+
+def _place(path: Path) -> tuple[int, IPv4Address, IPv4Address]:
+    return path.bid, path.local, path.remote
 
 
 def _normal_rule(rule: FlowRule) -> FlowRule:

@@ -41,7 +41,8 @@ class Decision(Struct, frozen=True):
     """What becomes of a packet, and why.
 
     `verdict` is "forward", "drop", "no-node" or "no-path". `rule` is the index of the rule that
-    decided, None for the weighted spread. `bid` is the path, None where there is none.
+    decided, None for the weighted spread. `bid` is the path, None where there is none; PLAIN_BID
+    stands for every path without a BID.
     """
 
     verdict: str
@@ -125,3 +126,11 @@ def decide(node: NodeForwarding, packet: Packet) -> Decision:
             return Decision("forward", bid=bid, rule=index)
     path = spread(node.paths, flow_hash(packet))
     return Decision("forward", bid=path.bid) if path else Decision("no-path")
+
+
+def paths_taken(node: NodeForwarding, decision: Decision) -> tuple[Path, ...]:
+    """Return the paths that a packet leaves by: one, or without a BID each of them (RFC 5944 4.2.3).
+
+    Bindings without a BID are simultaneous ones, of which every care-of address gets a copy.
+    """
+    return tuple(path for path in node.paths if path.transmit and path.bid == decision.bid)

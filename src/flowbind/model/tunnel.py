@@ -8,7 +8,10 @@ from flowbind.model.binding import Encapsulation
 from flowbind.model.flow import FlowRule
 
 PLAIN_BID = 0
-"""Stands for the binding without a BID in the data plane; RFC 7629 4.1 reserves the value."""
+"""Stands for a binding without a BID in the data plane; RFC 7629 4.1 reserves the value.
+
+Several paths may have it: the simultaneous bindings of RFC 5944, of which each gets a copy.
+"""
 
 MAX_PATHS = 8
 MAX_RULES = 64
