@@ -22,6 +22,7 @@ home agent at 198.51.100.1 for 10.9.0.0/24
   reserved bits  ignored
   interfaces     all that are up
   short cut      yes
+  home link      none: every node is away
 
 2 mobile nodes
   10.9.0.5  SPI 256  hmac-md5     clock within 7s  multipath    label 1: weight 3, label 2: weight 2
@@ -128,6 +129,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "strict_reserved": False,
         "interfaces": None,
         "shortcut": True,
+        "home_link": None,
         "mobile_nodes": [],
     }
 

@@ -78,6 +78,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         strict-reserved = true
         interfaces = ["eth0", "eth1"]
         shortcut = false
+        home-link = "eth1"
         socket = "/run/ha.sock"
         store = "memory:"
         device = "home0"
@@ -121,6 +122,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             static_flows=(
                 StaticFlow("no telnet", compile_match("tcp remote port 23"), FlowAction.DROP),
             ),
+            home_link="eth1",
         ),
         socket="/run/ha.sock",
         store="memory:",
@@ -233,7 +235,9 @@ def test_what_the_examples_leave_out_is_as_they_say(read, key_file, name):
     commented = "".join(
         each.removeprefix("# ") if each.startswith("# ") and " = " in each else each
         for each in text.splitlines(keepends=True)
-    ).replace('interfaces = ["eth0", "eth1"]', "")
+    )
+    for host_only in ('interfaces = ["eth0", "eth1"]', 'home-link = "eth1"'):
+        commented = commented.replace(host_only, "")
 
     assert len(tomllib.loads(commented)) == len(tomllib.loads(text))
     assert commented != text

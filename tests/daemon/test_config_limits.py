@@ -53,6 +53,7 @@ KEYS: dict[tuple, Keys] = {
         ("strict-reserved", [True, False], NO_SWITCH),
         ("interfaces", [["eth0"]], [[], "eth0", ["eth0", "eth0"], ["mip0"], ["a b"], [1]]),
         ("shortcut", [True, False], NO_SWITCH),
+        ("home-link", ["eth1"], ["", "a b", 1, ["eth1"], "mip0"]),
         *HOST_KEYS,
     ],
     ("home-agent", "mobile-node", 0): [

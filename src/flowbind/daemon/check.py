@@ -112,6 +112,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     strict_reserved: bool
     interfaces: tuple[str, ...] | None
     shortcut: bool
+    home_link: str | None
     mobile_nodes: tuple[NodeReport, ...]
 
 
@@ -208,6 +209,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         strict_reserved=config.strict_reserved,
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
+        home_link=config.home_link,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
     )
 
@@ -297,6 +299,7 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  reserved bits  {'refused' if report.strict_reserved else 'ignored'}"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
+    yield f"  home link      {report.home_link or 'none: every node is away'}"
     yield ""
     yield _count(len(report.mobile_nodes), "mobile node")
     yield from _columns([row for each in report.mobile_nodes for row in _node_rows(each)])

@@ -68,6 +68,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("strict-reserved", "strict_reserved", values.switch),
     Key("interfaces", "interfaces", values.list_of(values.device, "network devices")),
     Key("shortcut", "shortcut", values.switch),
+    Key("home-link", "home_link", values.device),
     *_HOST_KEYS,
 )
 _NODE_ASSOCIATION_KEYS: Final = (*ASSOCIATION_KEYS, TOLERANCE_KEY)
@@ -220,6 +221,8 @@ class _Reader:
         found = read_table(self._findings, where, table, _HOME_AGENT_KEYS)
         if found.get("device", DEFAULT_DEVICE) in found.get("interfaces", ()):
             self._findings.problem(where, "interfaces: the daemon's own device is among them")
+        if found.get("device", DEFAULT_DEVICE) == found.get("home_link"):
+            self._findings.problem(where, "home-link: this is the daemon's own device")
         engine = _part(found, HomeAgentConfig)
         engine["mobile_nodes"] = self._mobile_nodes(engine)
         engine["static_flows"] = read_static_flows(self._findings, self._document)

@@ -40,6 +40,7 @@ def plane_settings(settings: HomeAgentSettings) -> EbpfSettings:
         home_networks=settings.engine.home_networks,
         interfaces=settings.interfaces or (),
         shortcut=settings.shortcut,
+        home_link=settings.engine.home_link,
     )
 
 

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from errno import EBUSY, EEXIST, EINVAL
+from errno import EBUSY, EEXIST, EINVAL, ESRCH
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -22,6 +22,9 @@ TABLE: Final = 434
 """The routing table of packets that leave from the home address: the number of Mobile IP's port."""
 
 RULE_PRIORITY: Final = 434
+
+PROTOCOL: Final = 143
+"""Marks what is ours among proxy entries and routes; no routing daemon has this number."""
 
 _TUNSETIFF: Final = 0x400454CA
 _TUNSETPERSIST: Final = 0x400454CB
@@ -79,7 +82,7 @@ class Device:
 
     def configure(self, wanted: Wanted) -> None:
         """Make the device exactly as wanted, whatever it was. Raises DataPlaneError."""
-        _with_netlink(self.name, lambda netlink: self._configure(netlink, wanted))
+        with_netlink(self.name, lambda netlink: self._configure(netlink, wanted))
 
     def _configure(self, netlink: Any, wanted: Wanted) -> None:  # noqa: ANN401
         # Packets of a tunnel arrive here whatever route would lead back to their sender.
@@ -109,16 +112,36 @@ class Device:
         for route in held - routes:
             netlink.route("del", **self._arguments(route))
         for route in routes - held:
-            source = {"prefsrc": str(wanted.home_address)} if wanted.home_address else {}
-            try:
-                netlink.route("add", **self._arguments(route), **source)
-            except NetlinkError as error:
-                if error.code != EEXIST:
-                    raise
-                table = "" if route.table == _MAIN_TABLE else f" in table {route.table}"
-                raise DataPlaneError(
-                    f"{self.name}: there is a route to {route.network}{table} already"
-                ) from error
+            self._add_route(netlink, route, wanted.home_address)
+
+    def _add_route(self, netlink: Any, route: _Route, source: IPv4Address | None = None) -> None:  # noqa: ANN401
+        preferred = {"prefsrc": str(source)} if source else {}
+        try:
+            netlink.route("add", **self._arguments(route), **preferred)
+        except NetlinkError as error:
+            if error.code != EEXIST:
+                raise
+            table = "" if route.table == _MAIN_TABLE else f" in table {route.table}"
+            raise DataPlaneError(
+                f"{self.name}: there is a route to {route.network}{table} already"
+            ) from error
+
+    def add_route(self, netlink: Any, network: IPv4Network) -> None:  # noqa: ANN401
+        """Lead a network to the device, if it does not yet. Raises DataPlaneError."""
+        route = _Route(network)
+        try:
+            self._add_route(netlink, route)
+        except DataPlaneError:
+            if route not in self._held_routes(netlink):
+                raise
+
+    def delete_route(self, netlink: Any, network: IPv4Network) -> None:  # noqa: ANN401
+        """Lead a network to the device no more."""
+        try:
+            netlink.route("del", **self._arguments(_Route(network)))
+        except NetlinkError as error:
+            if error.code != ESRCH:
+                raise
 
     def _arguments(self, route: _Route) -> dict[str, Any]:
         return {
@@ -154,7 +177,7 @@ class Device:
 
     def remove(self) -> None:
         """Remove the device with its addresses, routes and rule. Raises DataPlaneError."""
-        _with_netlink(self.name, self._remove_rules)
+        with_netlink(self.name, self._remove_rules)
         # Its addresses and its routes, in every table, go with the device.
         fcntl.ioctl(self._fd, _TUNSETPERSIST, 0)
         self.close()
@@ -187,7 +210,7 @@ def _drop_rules(netlink: Any, sources: set[str]) -> None:  # noqa: ANN401
         netlink.rule("del", src=source, src_len=32, table=TABLE, priority=RULE_PRIORITY)
 
 
-def _with_netlink(name: str, work: Callable[[Any], T]) -> T:
+def with_netlink(name: str, work: Callable[[Any], T]) -> T:
     """Run `work` with a netlink socket in a thread of its own.
 
     pyroute2 runs an event loop of its own, which cannot be within the caller's. Raises
@@ -271,7 +294,7 @@ def without_filters(interfaces: Iterable[str]) -> tuple[str, ...]:
             )
         )
 
-    return _with_netlink("tc", find)
+    return with_netlink("tc", find)
 
 
 def forwards_packets() -> bool:
@@ -294,6 +317,14 @@ def loosen_reverse_path_filter(name: str) -> None:
     """
     if _effective(name, "rp_filter") == _STRICT:
         _set(name, "rp_filter", _LOOSE)
+
+
+def answer_proxy_arp_at_once(name: str) -> None:
+    """Have a link answer ARP for others without the delay that lets these answer first.
+
+    They are away, and 0.8 s without a word is a long time.
+    """
+    _write_sysctl(f"net/ipv4/neigh/{name}/proxy_delay", "0")
 
 
 def hide_home_address(name: str) -> None:

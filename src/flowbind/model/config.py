@@ -53,7 +53,10 @@ class UnknownBid(StrEnum):
 
 
 class HomeAgentConfig(Struct, frozen=True):
-    """What the engine of a home agent needs to know."""
+    """What the engine of a home agent needs to know.
+
+    `home_link` is the device on whose link the home networks are, None if they are virtual.
+    """
 
     address: IPv4Address
     home_networks: tuple[IPv4Network, ...]
@@ -65,6 +68,7 @@ class HomeAgentConfig(Struct, frozen=True):
     policy_in_reply: bool = False
     strict_reserved: bool = False
     static_flows: tuple[StaticFlow, ...] = ()
+    home_link: str | None = None
 
 
 class InterfaceConfig(Struct, frozen=True):

@@ -26,6 +26,7 @@ from flowbind.dataplane.base import (
 )
 from flowbind.dataplane.ebpf import layout, libbpf
 from flowbind.dataplane.ebpf.pins import Pins
+from flowbind.dataplane.home_link import HomeLink, host_route, remove_proxies
 from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.decision import Decision, Packet, decide
 from flowbind.model.flow import FlowRule
@@ -69,7 +70,8 @@ class EbpfSettings(Struct, frozen=True):
 
     `interfaces` are the underlays of a home agent and its links to correspondents; empty means all
     that are there at the start. A mobile node's underlays are those of its paths. `home_address` is
-    the mobile node's own. `mtu` is the smallest of all underlays.
+    the mobile node's own. `home_link` is where the nodes of a home agent are at home, None if its
+    home networks are virtual. `mtu` is the smallest of all underlays.
     """
 
     role: Role
@@ -78,6 +80,7 @@ class EbpfSettings(Struct, frozen=True):
     home_agent: IPv4Address
     home_networks: tuple[IPv4Network, ...] = ()
     home_address: IPv4Address | None = None
+    home_link: str | None = None
     interfaces: tuple[str, ...] = ()
     shortcut: bool = True
     default_route: bool = False
@@ -105,6 +108,7 @@ class EbpfDataPlane:
         self._maps = {name: bpf_object.map(name, *sizes) for name, sizes in _MAPS.items()}
         processors = library.call("libbpf_num_possible_cpus")
         self._counters = bpf_object.map("counters_map", 4, 8 * processors)
+        self._home_link = HomeLink(device, settings.home_link) if settings.home_link else None
         self._open = True
         self.warnings: list[str] = []
 
@@ -129,13 +133,26 @@ class EbpfDataPlane:
         device.configure(
             netlink.Wanted(
                 settings.mtu - TUNNEL_OVERHEAD,
-                settings.home_networks,
+                self._networks(),
                 settings.home_address,
                 settings.default_route,
             )
         )
+        if self._home_link:
+            self._home_link.configure(self._away())
+        elif settings.role is Role.HOME_AGENT:
+            remove_proxies()
         if settings.role is Role.HOME_AGENT and not netlink.forwards_packets():
             self.warnings.append("net.ipv4.ip_forward is 0: this host forwards no packets")
+
+    def _networks(self) -> tuple[IPv4Network, ...]:
+        """What leads to the device: with a home link only the nodes that are away from it."""
+        if self._home_link:
+            return tuple(host_route(home_address) for home_address in self._away())
+        return self._settings.home_networks
+
+    def _away(self) -> tuple[IPv4Address, ...]:
+        return tuple(IPv4Address(key) for key, _value in self._maps["nodes_map"].items())
 
     def _links_in_use(self) -> set[str]:
         used = {path.interface for node in self.nodes() for path in node.paths}
@@ -189,6 +206,8 @@ class EbpfDataPlane:
         ]
         value = layout.pack_node(node, ifindexes, generation % (1 << 32), slot)
         self._maps["nodes_map"].update(node.home_address.packed, value)
+        if self._home_link:
+            self._home_link.intercept(node.home_address)
 
     def _node(self, home_address: IPv4Address) -> layout.NodeValue | None:
         value = self._maps["nodes_map"].lookup(home_address.packed)
@@ -196,6 +215,8 @@ class EbpfDataPlane:
 
     def remove(self, home_address: IPv4Address) -> None:
         """Stop forwarding for a home address."""
+        if self._home_link:
+            self._home_link.release(home_address)
         self._maps["nodes_map"].delete(home_address.packed)
         for slot in (0, 1):
             self._maps["policies_map"].delete(layout.policy_key(home_address, slot))
@@ -283,6 +304,8 @@ def _filters(library: libbpf.Library, role: Role) -> libbpf.Filters:
 
 
 def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
+    if settings.role is Role.HOME_AGENT:
+        remove_proxies()
     filters = _filters(library, settings.role)
     ours = [
         name
