@@ -17,6 +17,10 @@ FORGED = SecurityAssociation(256, b"some other key!!")
 DENIALS = [152, 134, 70, 133, 128]
 
 
+def only_logs(effects):
+    return all(isinstance(each, Log) for each in effects)
+
+
 # ---- reflection
 
 
@@ -98,7 +102,7 @@ def test_a_forged_denial_changes_nothing(make_trip, code, multipath):
         without_authenticator(trip.reply(code)),
         with_another_code(trip.reply(131), code),
     ):
-        assert trip.hear(forgery) == []
+        assert only_logs(trip.hear(forgery))
     assert (trip.asked, trip.engine.deadline(), trip.record) == (asked, deadline, held)
     trip.wait(1)
     assert trip.multipath is not None
@@ -127,8 +131,8 @@ def test_silence_alone_changes_nothing(make_trip):
 
 def test_a_forged_133_does_not_set_the_clock(trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
-    assert trip.hear(trip.reply(133, clock_s=86400.0, association=FORGED)) == []
-    assert trip.hear(without_authenticator(trip.reply(133, clock_s=86400.0))) == []
+    assert only_logs(trip.hear(trip.reply(133, clock_s=86400.0, association=FORGED)))
+    assert only_logs(trip.hear(without_authenticator(trip.reply(133, clock_s=86400.0))))
     first = trip.asked.identification
     trip.wait(1)
     assert (trip.asked.identification - first) >> 32 <= 1

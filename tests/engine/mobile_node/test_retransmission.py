@@ -23,6 +23,13 @@ def test_each_timeout_doubles_up_to_a_limit(make_trip):
     assert moments(trip, 40) == [1, 3, 7, 15, 23, 31, 39]
 
 
+@pytest.mark.rfc("5944", "3.6.3", "MN-40")
+def test_no_timeout_is_longer_than_the_lifetime_asked_for(make_trip):
+    trip = make_trip(multipath="require", lifetime_s=3)
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    assert moments(trip, 10) == [1, 3, 6, 9]
+
+
 @pytest.mark.rfc("5944", "3.6.3", "ID-4")
 def test_each_try_has_an_identification_of_its_own(make_trip):
     trip = make_trip(multipath="require")

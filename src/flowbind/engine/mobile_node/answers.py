@@ -28,7 +28,10 @@ RENEW_AT: Final = 0.8
 """The part of a lifetime after which it is renewed."""
 DENIED_RETRY_S: Final = 60.0
 """A request that is denied again and again is repeated this seldom in the end."""
+UNAUTHENTIC_LOG_INTERVAL_S: Final = 60.0
+"""Replies that are not authentic are logged no oftener than that."""
 
+_NOT_AUTHENTIC: Final = frozenset({"authenticator-absent", "authenticator-wrong", "spi-unknown"})
 _WHOLE: Final = 0xFFFFFFFF_FFFFFFFF
 _IN_TIME_S: Final = 3.0
 """Any home agent tolerates timestamps that are so far from its clock (RFC 5944 5.7.1)."""
@@ -44,6 +47,7 @@ class Answers:
     def __init__(self, registration: Registration, adopt: Callable[[Policy], list[Effect]]) -> None:
         self._adopt = adopt
         self._differs = False
+        self._logged_at = float("-inf")
         self._registration = registration
         self._interfaces = registration.interfaces
         self._statistics = registration.statistics
@@ -55,7 +59,7 @@ class Answers:
             intent, sent = self._answered(reply)
         except Refused as refusal:
             self._statistics[f"discarded_{refusal.reason}"] += 1
-            return []
+            return self._on_discarded(event, refusal, now)
         self._registration.channel_free_at = now
         self._registration.note_nonce(reply.identification)
         intent.silent = 0
@@ -68,6 +72,14 @@ class Answers:
         self._statistics[f"denied_{reply.code}"] += 1
         intent.sent = None
         return self._on_denied(intent, sent, reply, now)
+
+    def _on_discarded(self, event: Received, refusal: Refused, now: float) -> list[Effect]:
+        """3.6.2.1: what is not authentic is logged, but seldom, since anybody can send it."""
+        quiet = 0 <= now - self._logged_at < UNAUTHENTIC_LOG_INTERVAL_S
+        if refusal.reason not in _NOT_AUTHENTIC or quiet:
+            return []
+        self._logged_at = now
+        return [Log("warning", f"reply from {event.source} is not authentic: {refusal.reason}")]
 
     def _answered(self, reply: RegistrationReply) -> tuple[Intent, Sent]:
         """A reply names no BID: the low half of the Identification tells what it answers.

@@ -351,14 +351,16 @@ class Registration:
                 each.drain_until = None
 
     def _wait(self, intent: Intent, sent: Sent, now: float) -> None:
-        """RFC 5944 3.6.3: a timeout is over twice the round-trip time, and doubles with each try.
+        """RFC 5944 3.6.3: a timeout is over twice the round-trip time, and doubles with each try,
+        up to the lifetime that is asked for.
 
         Others wait as long as this path may need for an answer; not for one that is silent.
         """
         rtt_s = sent.via.keepalive.rtt_s
         answer_s = MIN_RETRANSMISSION_S if rtt_s is None else 2 * rtt_s + _MARGIN_S
         first_s = max(answer_s, MIN_RETRANSMISSION_S)
-        intent.not_before = now + backoff_s(intent.tries, first_s, MAX_RETRANSMISSION_S)
+        longest_s = min(sent.lifetime_s or MAX_RETRANSMISSION_S, MAX_RETRANSMISSION_S)
+        intent.not_before = now + backoff_s(intent.tries, first_s, longest_s)
         # Every third try waits for the answer of a path that has become much slower.
         sent.overdue_at = now + first_s * (1 << intent.tries % 3)
         intent.tries += 1
