@@ -11,7 +11,8 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian's clang packages may bring clang-14 and no clang; the newest will do.
 CLANG ?= $(or $(shell command -v clang),$(shell compgen -c clang- | grep -xE 'clang-[0-9]+' | sort -Vu | tail -n 1),clang)
 
-COMPILED := tests/build tests/wire tests/auth tests/engine tests/network tests/interop tests/cli
+COMPILED := tests/build tests/wire tests/auth tests/engine tests/network tests/interop \
+	tests/cli/test_main.py tests/cli/test_decode.py
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile

@@ -115,7 +115,7 @@ def test_whatever_is_lost_it_ends_in_agreement_and_nothing_is_accepted_twice(
     world.lose = lambda _datagram: chance.random() < loss
     accepted: list[bytes] = []
     for _ in range(restarts + 1):
-        world.agent.handle = noting(world.agent, accepted)
+        world.agent = Noting(world.agent, accepted)
         world.up(*NAMES)
         world.run(chance.uniform(0, 900))
         world.restart_agent()
@@ -131,15 +131,18 @@ def test_whatever_is_lost_it_ends_in_agreement_and_nothing_is_accepted_twice(
     assert world.policies_agree()
 
 
-def noting(agent, accepted):
-    """Have the agent note the Identification of every request that it accepts."""
-    handle = type(agent).handle
+class Noting:
+    """An agent that notes the Identification of every request that it accepts."""
 
-    def noted(event, now):
-        before = agent.statistics["accepted"]
-        effects = handle(agent, event, now)
-        if agent.statistics["accepted"] > before:
-            accepted.append(event.payload[16:24])
+    def __init__(self, agent, accepted):
+        self._agent, self._accepted = agent, accepted
+
+    def __getattr__(self, name):
+        return getattr(self._agent, name)
+
+    def handle(self, event, now):
+        before = self.statistics["accepted"]
+        effects = self._agent.handle(event, now)
+        if self.statistics["accepted"] > before:
+            self._accepted.append(event.payload[16:24])
         return effects
-
-    return noted
