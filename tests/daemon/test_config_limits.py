@@ -62,6 +62,7 @@ KEYS: dict[tuple, Keys] = {
         *ASSOCIATION_KEYS,
         ("timestamp-tolerance", ["1s", "1h", "1500ms", 7], [0, "999ms", "61m", "7", 7.0]),
         ("multipath", [True, False], [*NO_SWITCH, "prefer"]),
+        ("simultaneous-bindings", [True, False], NO_SWITCH),
         (
             "label-weights",
             [{"1": 1, "255": 16}],

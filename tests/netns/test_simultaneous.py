@@ -18,7 +18,7 @@ from tests.netns.hosts import (
     transfer,
 )
 
-pytestmark = [pytest.mark.root, pytest.mark.rfc("5944", "4.2.3", "HA-24")]
+pytestmark = pytest.mark.root
 
 MN, CN = ("mn", HOME), ("cn", CORRESPONDENT)
 BOTH = pytest.mark.parametrize("encapsulation", Encapsulation)
@@ -41,6 +41,7 @@ def sending_by(preferred, encapsulation=Encapsulation.IP_IN_IP):
     )
 
 
+@pytest.mark.rfc("5944", "4.2.3", "HA-24")
 @BOTH
 @pytest.mark.parametrize("shortcut", [True, False], ids=["shortcut", "routed"])
 def test_one_packet_arrives_on_each_path(end, encapsulation, shortcut):
@@ -86,6 +87,7 @@ def test_a_packet_is_taken_from_each_care_of_address(end):
     assert agent.counted("drop_care_of_address_unknown") == 5
 
 
+@pytest.mark.rfc("5944", "4.2.3", "HA-24")
 def test_a_planned_handover_loses_nothing(end):
     agent, mobile = end("ha"), end("mn")
     agent.program(bound_to(1))

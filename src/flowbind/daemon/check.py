@@ -84,6 +84,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     associations: tuple[AssociationReport, ...]
     multipath: bool
     label_weights: tuple[LabelWeight, ...]
+    simultaneous_bindings: bool
 
 
 class _Host(Struct, frozen=True, kw_only=True):
@@ -224,6 +225,7 @@ def _node_report(entry: MobileNodeEntry) -> NodeReport:
         associations=associations,
         multipath=entry.multipath,
         label_weights=tuple(LabelWeight(label, weight) for label, weight in entry.label_weights),
+        simultaneous_bindings=entry.simultaneous_bindings,
     )
 
 
@@ -315,9 +317,17 @@ def _node_rows(node: NodeReport) -> Iterator[tuple[str, ...]]:
         for each in node.associations
     )
     weights = ", ".join(f"label {w.label}: weight {w.weight}" for w in node.label_weights)
-    yield node.home_address, *first, "multipath" if node.multipath else "one binding", weights
+    yield node.home_address, *first, _bindings_text(node), weights
     for each in further:
         yield "", *each, "", ""
+
+
+def _bindings_text(node: NodeReport) -> str:
+    kinds = [
+        *(["multipath"] if node.multipath else []),
+        *(["simultaneous"] if node.simultaneous_bindings else []),
+    ]
+    return " or ".join(kinds) or "one binding"
 
 
 def _replay_text(association: AssociationReport) -> str:

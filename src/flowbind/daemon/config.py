@@ -78,6 +78,7 @@ _NODE_KEYS: Final = (
     FURTHER_KEY,
     Key("multipath", "multipath", values.switch),
     Key("label-weights", "label_weights", values.label_weights),
+    Key("simultaneous-bindings", "simultaneous_bindings", values.switch),
 )
 _MOBILE_NODE_KEYS: Final = (
     Key("home-address", "home_address", values.address, required=True),

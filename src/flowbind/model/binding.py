@@ -22,8 +22,8 @@ class Encapsulation(StrEnum):
 class Binding(Struct, frozen=True, omit_defaults=True, gc=False):
     """One care-of address of a mobile node.
 
-    `bid` is None for a plain RFC 5944 binding, of which a node has one at the most. `expires_at` is
-    Unix time in seconds. `source` is where the Registration Request came from.
+    `bid` is None for a plain RFC 5944 binding. A node has one of them, or with the S bit several,
+    each with another care-of address. `expires_at` is Unix time in seconds.
     """
 
     bid: int | None
@@ -44,7 +44,8 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     `identification` is the highest timestamp accepted, in NTP format, 0 if there was none; `nonce`
     the one that the home agent told last, if it told any (RFC 5944 5.7). `bindings` are ordered by
     their registration, `rules` by their precedence. `policy` is a mobile node's own, if it is not
-    the configured one.
+    the configured one. `nai` is the name of a node whose home address was given to it; it may be
+    0.0.0.0 as long as none was.
     """
 
     home_address: IPv4Address
@@ -53,3 +54,4 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     rules: tuple[FlowRule, ...] = ()
     policy: RunningPolicy | None = None
     nonce: int | None = None
+    nai: str | None = None

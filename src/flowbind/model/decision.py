@@ -129,8 +129,9 @@ def decide(node: NodeForwarding, packet: Packet) -> Decision:
 
 
 def paths_taken(node: NodeForwarding, decision: Decision) -> tuple[Path, ...]:
-    """Return the paths that a packet leaves by: one, or without a BID each of them (RFC 5944 4.2.3).
+    """Return the paths that a packet leaves by: one, or without a BID each of them.
 
-    Bindings without a BID are simultaneous ones, of which every care-of address gets a copy.
+    Bindings without a BID are simultaneous ones, and each care-of address gets a copy of the packet
+    (RFC 5944 4.2.3).
     """
     return tuple(path for path in node.paths if path.transmit and path.bid == decision.bid)

@@ -56,9 +56,18 @@ class Desk:
     multipath = staticmethod(multipath)
 
     def __init__(
-        self, *associations: SecurityAssociation, allows_multipath: bool = True, **changes
+        self,
+        *associations: SecurityAssociation,
+        allows_multipath: bool = True,
+        simultaneous: bool = False,
+        **changes,
     ) -> None:
-        entry = MobileNodeEntry(HOME, associations or (ASSOCIATION,), allows_multipath)
+        entry = MobileNodeEntry(
+            HOME,
+            associations or (ASSOCIATION,),
+            allows_multipath,
+            simultaneous_bindings=simultaneous,
+        )
         networks = (IPv4Network("10.9.0.0/24"),)
         self.config = HomeAgentConfig(AGENT, networks, (entry,), **changes)
         # Nonces that a test can tell: 1001, 1002, and so on.

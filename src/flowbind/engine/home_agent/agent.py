@@ -138,9 +138,10 @@ class HomeAgent:
         lifetime_s = min(message.lifetime_s, self.config.max_lifetime_s, _LONGEST_LIFETIME_S)
         record = before or NodeRecord(message.home_address, 0)
         nonce = self._nonces() if association.replay is Replay.NONCES else None
-        after = self._granted(record, request, nonce, lifetime_s, now)
+        simultaneous = _wants_simultaneous(request) and entry.simultaneous_bindings
+        after = self._granted(record, request, nonce, lifetime_s, now, simultaneous=simultaneous)
         self.statistics["accepted" if lifetime_s else "accepted_deregistration"] += 1
-        code = _code(request)
+        code = _code(request, simultaneous=simultaneous)
         policy = self._policy_told(request, after) if self.config.policy_in_reply else ()
         reply = reply_to(
             event, message, self.config, association, code, now, lifetime_s, nonce, policy
@@ -154,16 +155,26 @@ class HomeAgent:
         return [self._forwarding(entry, after), save, reply, *_news(record, after)]
 
     def _granted(
-        self, record: NodeRecord, request: Request, nonce: int | None, lifetime_s: int, now: float
+        self,
+        record: NodeRecord,
+        request: Request,
+        nonce: int | None,
+        lifetime_s: int,
+        now: float,
+        *,
+        simultaneous: bool,
     ) -> NodeRecord:
         """Return the record that the request makes of this one. Raises Refused.
 
-        `nonce` is what the reply will tell, None with timestamps.
+        `nonce` is what the reply will tell, None with timestamps. With `simultaneous` the node's
+        other bindings of RFC 5944 stay.
         """
         message, multipath = request.message, request.multipath
         if lifetime_s:
             scope = self.config.overwrite_scope
-            bindings = registered(record, message, multipath, lifetime_s, now, scope)
+            bindings = registered(
+                record, message, multipath, lifetime_s, now, scope, simultaneous=simultaneous
+            )
         else:
             bindings = deregistered(record, message, multipath)
         if len(bindings) > max(self.config.max_bindings, len(record.bindings)):
@@ -349,10 +360,18 @@ def _news(before: NodeRecord, after: NodeRecord) -> list[Effect]:
     ]
 
 
-def _code(request: Request) -> ReplyCode:
+def _wants_simultaneous(request: Request) -> bool:
+    """Tell whether a registration asks for the other bindings to stay (RFC 5944 3.8.2.2).
+
+    Beside Multipath the S bit says nothing (RFC 7629 does not mention it).
+    """
+    message = request.message
+    return _SIMULTANEOUS in message.flags and request.multipath is None and message.lifetime_s > 0
+
+
+def _code(request: Request, *, simultaneous: bool) -> ReplyCode:
     """Code 1 tells a node that asked for the S bit that its other bindings are gone."""
-    wants_simultaneous = _SIMULTANEOUS in request.message.flags
-    if wants_simultaneous and request.multipath is None and request.message.lifetime_s:
+    if _wants_simultaneous(request) and not simultaneous:
         return ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS
     return ReplyCode.ACCEPTED
 

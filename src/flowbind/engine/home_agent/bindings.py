@@ -3,7 +3,8 @@
 Pure functions from a record to a record. The two RFCs' contradictions are decided here: the O bit
 replaces all other bindings (RFC 7629 4.1 and 5.2, against 5.1) unless the operator holds with 5.1,
 the B bit also registers the binding that carries it, and a request without Multipath makes the node
-a plain RFC 5944 one.
+a plain RFC 5944 one: the S bit keeps only bindings of its own kind, and means nothing in a request
+with Multipath.
 """
 
 from typing import Final
@@ -57,8 +58,13 @@ def registered(
     lifetime_s: int,
     now: float,
     scope: OverwriteScope = OverwriteScope.ALL,
+    *,
+    simultaneous: bool = False,
 ) -> Bindings:
-    """Return the bindings with the one of this request made or renewed."""
+    """Return the bindings with the one of this request made or renewed.
+
+    `simultaneous` tells that the S bit is set and granted.
+    """
     binding = Binding(
         bid=multipath.bid if multipath else None,
         care_of_address=request.care_of_address,
@@ -70,7 +76,9 @@ def registered(
         access_technology=multipath.access_technology if multipath else 0,
         label=multipath.label if multipath else 0,
     )
-    if multipath is None or (multipath.overwrite and scope is OverwriteScope.ALL):
+    if multipath is None:
+        return _placed(record.bindings, binding) if simultaneous else (binding,)
+    if multipath.overwrite and scope is OverwriteScope.ALL:
         return (binding,)
     bindings = _placed(record.bindings, binding)
     if multipath.bulk:
@@ -88,17 +96,25 @@ def changes_kind(record: NodeRecord, multipath: Multipath | None) -> bool:
 
 
 def _placed(bindings: Bindings, binding: Binding) -> Bindings:
-    """Put a binding in the place of the one with its BID, or at the end.
+    """Put a binding in the place of the one that it renews, or at the end.
 
-    A binding without BID goes when the first with a BID comes, and one care-of address has one
-    binding (RFC 7629 2.2): the later one.
+    Bindings of the other kind go, those without BID where there is one and the other way round. One
+    care-of address has one binding (RFC 7629 2.2): the later one.
     """
+    plain = binding.bid is None
     placed: list[Binding] = []
     known = False
     for each in bindings:
-        if each.bid == binding.bid:
+        if _renews(binding, each):
             placed.append(binding)
             known = True
-        elif each.bid is not None and each.care_of_address != binding.care_of_address:
+        elif (each.bid is None) is plain and each.care_of_address != binding.care_of_address:
             placed.append(each)
     return tuple(placed) if known else (*placed, binding)
+
+
+def _renews(binding: Binding, before: Binding) -> bool:
+    """What has no BID is known by its care-of address."""
+    if binding.bid is None:
+        return before.bid is None and before.care_of_address == binding.care_of_address
+    return before.bid == binding.bid
