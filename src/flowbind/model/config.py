@@ -22,26 +22,18 @@ class StaticFlow(Struct, frozen=True):
 
 
 class MobileNodeEntry(Struct, frozen=True):
-    """A mobile node that the home agent serves, known by its home address or by its `nai`.
-
-    One without a home address is given one of the address pool (RFC 2794).
+    """A mobile node that the home agent serves.
 
     Requests may use any of the `associations`, of which no two have the same SPI. `label_weights`
     are pairs (If-Label, weight): the share of the flows that no rule names. With
     `simultaneous_bindings` the S bit is granted: a copy of each packet to every care-of address.
     """
 
-    home_address: IPv4Address | None
+    home_address: IPv4Address
     associations: tuple[SecurityAssociation, ...]
     multipath: bool = True
     label_weights: tuple[tuple[int, int], ...] = ()
     simultaneous_bindings: bool = False
-    nai: str | None = None
-
-    @property
-    def name(self) -> str:
-        """What an operator knows it by."""
-        return self.nai or str(self.home_address)
 
 
 @unique
