@@ -7,6 +7,7 @@ import pytest
 from flowbind.dataplane.base import DataPlaneError
 from flowbind.dataplane.ebpf.plane import cleanup_ebpf
 from tests.dataplane.kernel import bpf_directory, run
+from tests.netns.daemons import Daemon, host_settings
 from tests.netns.hosts import (
     End,
     each_device,
@@ -59,6 +60,22 @@ def tunnels(end):
         return ends
 
     return make
+
+
+@pytest.fixture
+def daemon(pins, tmp_path):
+    """Start a daemon at a host, of the configuration that a function makes of its host's keys."""
+    started: list[Daemon] = []
+
+    def start(role, host, configuration):
+        toml = configuration(host_settings(host, tmp_path, pins))
+        started.append(Daemon(role, host, toml, tmp_path))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in reversed(started):
+        each.kill()
 
 
 @pytest.fixture(params=["on", "off", "one segment"])
