@@ -39,6 +39,7 @@ _MULTIPATH: Final = int(ExtensionType.MULTIPATH)
 _MULTIPATH_SUBTYPE: Final = int(MultipathSubtype.MULTIPATH)
 _FLOW_BINDING_SUBTYPE: Final = int(MultipathSubtype.FLOW_BINDING)
 _MESSAGE_STRING: Final = int(ExtensionType.MESSAGE_STRING)
+_NORMAL_VENDOR: Final = int(ExtensionType.NORMAL_VENDOR)
 _DYNAMIC_HOME_AGENT: Final = int(ExtensionType.DYNAMIC_HOME_AGENT)
 _DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset(map(int, DynamicHomeAgentSubtype))
 _SPEAKERS: Final = frozenset(map(int, MessageStringSubtype))
@@ -214,7 +215,12 @@ def decode_extensions(payload: bytes, start: int) -> tuple[Extension, ...]:
 
     Raises WireError, with code None, where RFC 5944 asks for silence.
     """
-    return tuple(extension for extension, _behind in walk_extensions(payload, start))
+    return tuple(
+        [
+            _decode_one(extension_type, subtype, payload[begin:behind])
+            for extension_type, subtype, begin, behind in _frames(payload, start)
+        ]
+    )
 
 
 def walk_extensions(payload: bytes, start: int) -> Iterator[tuple[Extension, int]]:
@@ -337,6 +343,14 @@ def _message_string(_subtype: int | None, data: bytes) -> Extension:
     return UnknownExtension(_MESSAGE_STRING, data)
 
 
+def _normal_vendor(_subtype: int | None, data: bytes) -> Extension:
+    try:
+        return NormalVendorExtension.decode(data)
+    except WireError:
+        # One of a vendor that nobody knows is skipped (RFC 3115 2.3): so is one that names none.
+        return UnknownExtension(_NORMAL_VENDOR, data)
+
+
 def _whole(decode: Callable[[bytes], Extension]) -> Callable[[int | None, bytes], Extension]:
     """Make a decoder of all data, for a type without subtypes."""
     return lambda _subtype, data: decode(data)
@@ -349,7 +363,7 @@ _DECODERS: Final[dict[int, Callable[[int | None, bytes], Extension]]] = {
     int(ExtensionType.CRITICAL_VENDOR): _whole(CriticalVendorExtension.decode),
     int(ExtensionType.FA_ERROR): _whole(ForeignAgentError.decode),
     int(ExtensionType.CHALLENGE): _whole(Challenge.decode),
-    int(ExtensionType.NORMAL_VENDOR): _whole(NormalVendorExtension.decode),
+    _NORMAL_VENDOR: _normal_vendor,
     int(ExtensionType.REVOCATION_SUPPORT): _whole(RevocationSupport.decode),
     _DYNAMIC_HOME_AGENT: _dynamic_home_agent,
     _MESSAGE_STRING: _message_string,
