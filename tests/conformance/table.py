@@ -1,7 +1,8 @@
 """The conformance table: which test holds the code to which clause of which RFC.
 
 The clauses are in `clauses.toml`, the tests name them by `@pytest.mark.rfc(number, section, *ids)`.
-The marks are read from the source of the tests, so that those which need root count everywhere.
+The marks are read from the source of the tests, so that those which need root count everywhere. The
+cases below `cases/` have their clause as their directory.
 `python -m tests.conformance.table` writes docs/conformance.md.
 """
 
@@ -12,9 +13,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.conformance.case import case_files, name_of, read_case
+
 ROOT: Final = Path(__file__).parents[2]
 CLAUSES: Final = Path(__file__).with_name("clauses.toml")
 DOCUMENT: Final = ROOT / "docs" / "conformance.md"
+CASE: Final = "tests/conformance/test_cases.py::test_case"
 
 LEVELS: Final = (
     "MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "must", "should", "may", "rule", "decision",
@@ -28,8 +32,8 @@ _TITLES: Final = {
     "5944": "RFC 5944: IP Mobility Support for IPv4",
 }
 _COLUMNS: Final = (
-    "| Clause | Section | Level | What it asks | State | Tests |",
-    "|---|---|---|---|---|---|",
+    "| Clause | Section | Level | What it asks | State | Tests | Cases |",
+    "|---|---|---|---|---|---|---|",
 )
 _HEAD: Final = """\
 # Conformance
@@ -39,6 +43,9 @@ addresses, and the test that holds the code to it. The clauses are in our words;
 RFC. A level in lower case is one that the RFC writes so. A clause of level MUST NOT or SHOULD NOT
 says what is not to be. *rule* is a clause without such a word, *decision* how we read the RFC where
 it contradicts itself or says nothing.
+
+Cases are [data](../tests/conformance/cases/README.md), for any implementation: events, and all that
+must come of them.
 
 *done* has a test; below MUST it may have none yet. *not yet* is not implemented and *otherwise*
 decided against, both for the reason below the clause.
@@ -99,8 +106,30 @@ def _clause(rfc: str, name: str, row: dict[str, str | list[str]]) -> Clause:
 
 
 def read_marks(tests: Path = ROOT / "tests") -> list[Mark]:
-    """Read the marks of every test below a directory. Raises UnreadableMarkError."""
-    return [mark for file in sorted(tests.rglob("test_*.py")) for mark in marks_of(file)]
+    """Read the marks of every test below a directory, then those of the cases.
+
+    Raises UnreadableMarkError.
+    """
+    of_tests = [mark for file in sorted(tests.rglob("test_*.py")) for mark in marks_of(file)]
+    return [*of_tests, *marks_of_cases(read_clauses())]
+
+
+def marks_of_cases(clauses: list[Clause]) -> list[Mark]:
+    """Read what the cases hold to: the clause that is their directory, and others they name.
+
+    A clause that is not there, or is another RFC's, is left for `problems` to find.
+    """
+    known = {each.id: each for each in clauses}
+    marks: list[Mark] = []
+    for file in case_files():
+        name = name_of(file)
+        rfc, own, _ = name.split("/")
+        for each in (own, *read_case(file).also):
+            clause = known.get(each)
+            number = clause.rfc if clause and each != own else rfc
+            section = clause.sections[0] if clause else ""
+            marks.append(Mark(f"{CASE}[{name}]", number, section, (each,)))
+    return marks
 
 
 def marks_of(file: Path) -> Iterator[Mark]:
@@ -193,14 +222,25 @@ def _count(what: str, clauses: list[Clause], tests: dict[str, list[str]]) -> str
 def _row(clause: Clause, tests: list[str]) -> str:
     text = f"{clause.text}<br>*{clause.reason}*" if clause.reason else clause.text
     sections, state = ", ".join(clause.sections), clause.state or "done"
-    return f"| {clause.id} | {sections} | {clause.level} | {text} | {state} | {_named(tests)} |"
+    named, cases = _named(tests), _cases(clause, tests)
+    return f"| {clause.id} | {sections} | {clause.level} | {text} | {state} | {named} | {cases} |"
 
 
 def _named(tests: list[str]) -> str:
+    tests = [each for each in tests if not each.startswith(CASE)]
     if not tests:
         return ""
     more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
     return f"`{tests[0].removeprefix('tests/')}`{more}"
+
+
+def _cases(clause: Clause, tests: list[str]) -> str:
+    """Say how many cases there are, with the directory of those that are about this very clause."""
+    cases = [each for each in tests if each.startswith(CASE)]
+    directory = f"{clause.rfc}/{clause.id}"
+    if any(each.startswith(f"{CASE}[{directory}/") for each in cases):
+        return f"[{len(cases)}](../tests/conformance/cases/{directory})"
+    return str(len(cases)) if cases else ""
 
 
 def main() -> None:

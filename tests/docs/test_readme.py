@@ -10,6 +10,8 @@ import pytest
 from flowbind.control.messages import Response
 from flowbind.daemon.config import HomeAgentSettings, MobileNodeSettings, read_policy, read_settings
 from flowbind.model.match import compile_match
+from tests.conformance.case import case_of
+from tests.conformance.play import complaints, play
 from tests.docs.documents import ROOT, blocks, name_of
 
 KEYS = "/etc/flowbind/keys"
@@ -35,6 +37,8 @@ def test_every_configuration_is_accepted_without_a_warning(block, tmp_path):
     tables = tomllib.loads(block.text)
     if "home-agent" in tables or "mobile-node" in tables:
         assert read(block, tmp_path).warnings == ()
+    elif "event" in tables:
+        assert complaints(play(case_of(tables, name_of(block)))) == []
     elif "flow" in tables:
         read_policy(tables["flow"], name_of(block), BIDS, {})
     else:
