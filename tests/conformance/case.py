@@ -5,7 +5,24 @@ What a case does not say comes from `cases/defaults.toml`. A case that could not
 
 import tomllib
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
+
+from msgspec import Struct
+
+from flowbind.events import (
+    DeregisterRequested,
+    EffectFailed,
+    InterfaceDown,
+    InterfaceUp,
+    PolicyReplaced,
+    ProbeAnswered,
+    Received,
+    RegisterRequested,
+    Restored,
+    TimerExpired,
+)
+from flowbind.events import Event as EngineEvent
+from tests.conformance.words import name_of_struct
 
 CASES: Final = Path(__file__).with_name("cases")
 _DEFAULTS: Final = CASES / "defaults.toml"
@@ -19,7 +36,7 @@ _DATAGRAM: Final = (
     "message flags code lifetime home_address home_agent care_of_address identification extensions"
     " authenticated octets repeat from to interface answers"
 )
-EVENTS: Final = {
+WORDS: Final = {
     RECEIVE: frozenset(_DATAGRAM.split()),
     WAIT: frozenset(),
     "stop": frozenset(),
@@ -32,6 +49,26 @@ EVENTS: Final = {
     "register": frozenset({"interface"}),
     "deregister": frozenset({"interface"}),
 }
+"""Events that the cases have words of their own for, and their fields."""
+_IN_WORDS: Final = frozenset(
+    {
+        Received,
+        TimerExpired,
+        Restored,
+        EffectFailed,
+        InterfaceUp,
+        InterfaceDown,
+        ProbeAnswered,
+        PolicyReplaced,
+        RegisterRequested,
+        DeregisterRequested,
+    }
+)
+OTHERS: Final[dict[str, type[Struct]]] = {
+    name_of_struct(each): each for each in get_args(EngineEvent) if each not in _IN_WORDS
+}
+"""All others are called as the engine calls them, and so are their fields."""
+EVENTS: Final = WORDS | {name: frozenset(each.__struct_fields__) for name, each in OTHERS.items()}
 _OF_EVERY_EVENT: Final = frozenset({"at", "event", "effects", "counters"})
 _KEYS: Final = frozenset({"about", "engine", "given", "also", HOME_AGENT, MOBILE_NODE, "event"})
 

@@ -210,13 +210,15 @@ def _bits(letters: str, order: str) -> int:
 
 
 def describe(payload: bytes, keys: Keys) -> Fields:
-    """Say what a datagram is, in the words that `encode` takes. Raises ValueError for nonsense."""
+    """Say what a datagram is, in the words that `encode` takes: its octets, if it is another one
+    than the registration messages. Raises ValueError for nonsense.
+    """
     if payload[0] == _REQUEST_TYPE:
         fields, at = _described_request(payload), _REQUEST_LAYOUT.size
     elif payload[0] == _REPLY_TYPE:
         fields, at = _described_reply(payload), _REPLY_LAYOUT.size
     else:
-        raise ValueError(f"message type {payload[0]}")
+        return {"octets": payload.hex(" ")}
     extensions = [_described(payload, *frame, keys) for frame in _frames(payload, at)]
     last = extensions[-1].get(_MOBILE_HOME) if extensions else None
     if last and last["authenticator"] == "right":

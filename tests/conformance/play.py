@@ -30,11 +30,11 @@ from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeConfig
 from flowbind.model.flow import PolicyRule
 from flowbind.wire.iana import ReplyCode
-from tests.conformance.case import HOME_AGENT, WAIT, Case, CaseError, Event, Table
+from tests.conformance.case import HOME_AGENT, OTHERS, WAIT, Case, CaseError, Event, Table
 from tests.conformance.codec import REPLY, REQUEST, Key, Keys, describe, encode, number_of_code
-from tests.conformance.naming import Names
+from tests.conformance.naming import Halves, Names
 from tests.conformance.render import block, inline
-from tests.conformance.words import effect_in_words, made_of
+from tests.conformance.words import effect_in_words, event_made_of, made_of
 
 _MOST_WAKES: Final = 1000
 _EPSILON_S: Final = 1e-3
@@ -184,6 +184,9 @@ class _Player:
             return Restored(tuple(self._store.values()))
         if event.kind == "effect-failed":
             return self._effect_failed(event.fields["effect"] - 1, event.fields["reason"])
+        if event.kind in OTHERS:
+            other: EngineEvent = event_made_of(event.fields, OTHERS[event.kind])
+            return other
         return _EVENTS[event.kind](event.fields)
 
     def _effect_failed(self, at: int, reason: str) -> EffectFailed:
@@ -255,12 +258,13 @@ class _Player:
 
     def _sent_in_words(self, effect: SendDatagram) -> Table:
         fields = describe(effect.payload, self._keys)
-        identification = fields["identification"]
-        if fields["message"] == REQUEST:
+        identification = fields.get("identification", 0)
+        named: str | Halves = ""
+        if fields.get("message") == REQUEST:
             named = self._names.of_a_request(identification, self._now, nonces=self._nonces)
             self._names.requests.append(identification)
             self._sent.append(effect)
-        else:
+        elif "code" in fields:
             # 133 tells the high half anew, which may be the same.
             whole = number_of_code(fields["code"]) != ReplyCode.IDENTIFICATION_MISMATCH
             named = self._names.of(identification, self._now, whole=whole)
@@ -268,7 +272,7 @@ class _Player:
         source = f"{effect.source}:{effect.source_port}" if effect.source_port else effect.source
         found = {"from": str(source), "to": f"{effect.destination}:{effect.destination_port}"}
         found |= {"interface": effect.interface} if effect.interface else {}
-        return {"do": "send"} | fields | {"identification": named} | found
+        return {"do": "send"} | fields | ({"identification": named} if named else {}) | found
 
 
 def _end(text: str) -> tuple[IPv4Address, int]:

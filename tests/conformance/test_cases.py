@@ -1,14 +1,28 @@
 """The cases below `cases/`: the same events, and just these effects."""
 
 import tomllib
+from ipaddress import IPv4Address
 
 import pytest
 
-from tests.conformance.case import CASES, EVENTS, CaseError, case_files, case_of, name_of, read_case
+from flowbind.events import InterfaceDown, Received
+from tests.conformance.case import (
+    CASES,
+    EVENTS,
+    OTHERS,
+    WORDS,
+    CaseError,
+    case_files,
+    case_of,
+    name_of,
+    read_case,
+)
 from tests.conformance.codec import Key, describe, encode
+from tests.conformance.naming import Names
 from tests.conformance.play import complaints, play
 from tests.conformance.record import filled_in, octets_file, octets_of
 from tests.conformance.table import CASE, marks_of_cases, read_clauses
+from tests.conformance.words import effect_in_words, event_made_of
 
 KEYS = {256: Key(bytes(range(16)), "hmac-md5")}
 
@@ -86,19 +100,44 @@ def test_effects_are_in_order():
     assert '+ do = "forward"' in told(swapped + REGISTERED[third:])
 
 
+def test_an_event_without_words_is_called_as_the_engine_calls_it(monkeypatch):
+    monkeypatch.setitem(OTHERS, "interface-down", InterfaceDown)
+    monkeypatch.setitem(EVENTS, "interface-down", frozenset({"name"}))
+    text = '\n[[event]]\nat = 1\nevent = "interface-down"\nname = "wlan0"\neffects = []\n'
+    assert told(REGISTERED + text) == ""
+
+
+def test_an_effect_without_words_is_called_as_the_engine_calls_it():
+    received = Received(b"\x01\xff", IPv4Address("192.0.2.1"), 1, IPv4Address("192.0.2.2"), 2)
+    words = effect_in_words(received, Names(), 0.0, 0.0)
+    assert (words["do"], words["payload"], words["source"]) == ("received", "01ff", "192.0.2.1")
+    assert event_made_of(words | {"do": ""}, Received) == received
+
+
 def test_what_happens_between_two_events_is_an_error():
     later = '\n[[event]]\nat = 601\nevent = "interface-down"\ninterface = "x"\neffects = []\n'
     with pytest.raises(CaseError, match="event 2: 600 comes before"):
         told(REGISTERED + later)
 
 
-@pytest.mark.parametrize("at", [599, 601])
-def test_what_happens_at_another_moment_is_told(at):
-    waiting = f'\n[[event]]\nat = {at}\nevent = "wait"\n[[event.effects]]\ndo = "stop-forwarding"\n'
-    try:
-        assert '- do = "stop-forwarding"' in told(REGISTERED + waiting)
-    except CaseError as error:
-        assert "600 comes before" in str(error)  # noqa: PT017
+GONE = """
+[[event]]
+at = {at}
+event = "wait"
+
+[[event.effects]]
+do = "remove-forwarding"
+home_address = "10.9.0.5"
+"""
+
+
+def test_what_does_not_happen_yet_is_told():
+    assert '- do = "remove-forwarding"' in told(REGISTERED + GONE.format(at=599))
+
+
+def test_what_has_happened_before_is_an_error():
+    with pytest.raises(CaseError, match="event 2: 600 comes before"):
+        told(REGISTERED + GONE.format(at=601))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +185,7 @@ def test_recording_leaves_what_is_right():
 
 
 def test_the_readme_names_every_event():
-    assert all(f"`{each}`" in README for each in EVENTS)
+    assert all(f"`{each}`" in README for each in WORDS)
 
 
 # ---- the codec of the cases

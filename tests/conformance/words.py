@@ -5,17 +5,17 @@ What has its default is left out, so a field that is new changes no case that ha
 
 import base64
 import json
+import re
 from ipaddress import IPv4Address
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct, structs
 
 from flowbind.effects import (
     DeleteNode,
     Effect,
-    Log,
     ProgramForwarding,
-    RemoveForwarding,
     SaveNode,
-    SendDatagram,
     SendProbe,
 )
 from flowbind.model.binding import NodeRecord
@@ -28,6 +28,7 @@ Table = dict[str, Any]
 T = TypeVar("T")
 
 _ADDRESSES: Final = frozenset({"source", "destination"})
+_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 # ---- words to what the engine takes
@@ -36,6 +37,16 @@ _ADDRESSES: Final = frozenset({"source", "destination"})
 def made_of(words: Any, wanted: type[T]) -> T:
     """Make settings, or a policy, of what a case says. Raises ValueError."""
     return from_json(json.dumps(_plain(words)), wanted)
+
+
+def event_made_of(words: Table, wanted: type[Struct]) -> Any:
+    """Make an event of fields that are called as the engine calls them. Raises ValueError."""
+    octets = {each.name for each in structs.fields(wanted) if each.type is bytes}
+    found = {
+        name: base64.b64encode(bytes.fromhex(each)).decode() if name in octets else each
+        for name, each in words.items()
+    }
+    return from_json(json.dumps(found), wanted)
 
 
 def _plain(words: Any) -> Any:
@@ -65,23 +76,31 @@ def _spans(selector: Table) -> Table:
 # ---- what the engine gives to words
 
 
-def effect_in_words(effect: Effect, names: Names, start: float, now: float) -> Table:
+def effect_in_words(effect: Effect | Struct, names: Names, start: float, now: float) -> Table:
     """Say what an engine asks for. Datagrams are the affair of the codec."""
     match effect:
         case ProgramForwarding(node=node):
             return {"do": "forward"} | _forwarding_in_words(node)
-        case RemoveForwarding(home_address=home_address):
-            return {"do": "stop-forwarding", "home_address": str(home_address)}
         case SaveNode(record=record):
             return {"do": "save"} | _record_in_words(record, names, start, now)
         case DeleteNode(home_address=home_address):
             return {"do": "delete", "home_address": str(home_address)}
         case SendProbe(path=path, sequence=sequence):
             return {"do": "probe", "bid": path.bid, "sequence": sequence}
-        case Log(level=level, text=text):
-            return {"do": "log", "level": level, "text": text}
-        case SendDatagram():
-            raise TypeError("a datagram")
+        case _:
+            return {"do": name_of_struct(type(effect))} | _fields_in_words(effect)
+
+
+def name_of_struct(kind: type[Struct]) -> str:
+    """Return what the cases call an event or an effect that they have no words of their own for."""
+    return _CAPITAL.sub("-", kind.__name__).lower()
+
+
+def _fields_in_words(effect: Struct) -> Table:
+    table: Table = json.loads(to_json(effect))
+    del table["type"]
+    octets = [each.name for each in structs.fields(effect) if each.type is bytes]
+    return table | {name: getattr(effect, name).hex() for name in octets}
 
 
 def _forwarding_in_words(node: NodeForwarding) -> Table:
