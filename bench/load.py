@@ -32,7 +32,8 @@ class Order(Struct, frozen=True):
     """What to send: requests of the nodes `first` to `behind`, in turn.
 
     With `once`, one of each; else for `seconds`. `window` requests are kept in flight, or, with
-    `per_s`, so many are sent each second whether or not the replies keep up.
+    `per_s`, so many are sent each second whether or not the replies keep up. With `lossy`, some may
+    stay without a reply.
     """
 
     port: int
@@ -42,6 +43,7 @@ class Order(Struct, frozen=True):
     once: bool = False
     window: int = 1
     per_s: float = 0.0
+    lossy: bool = False
 
 
 class Outcome(Struct, frozen=True):
@@ -93,18 +95,20 @@ class Load:
             if not open_places:
                 raise LoadError(f"{len(self._due_at)} requests without a reply")
 
-    def keep_pace(self, requests: Sequence[Request], per_s: float) -> float:
-        """Send so many each second. Returns the seconds that it took."""
+    def keep_pace(self, requests: Sequence[Request], per_s: float, *, lossy: bool) -> float:
+        """Send so many each second. Returns the seconds that it took until the last reply."""
         begun_at = time.perf_counter()
         for at, request in enumerate(requests):
             due_at = begun_at + at / per_s
             while (wait_s := due_at - time.perf_counter()) > 0:
                 self._receive(wait_s)
             self._send(request, due_at)
-        while self._due_at:
-            if not self._receive(_PATIENCE_S):
-                raise LoadError(f"{len(self._due_at)} requests without a reply")
-        return time.perf_counter() - begun_at
+        ended_at = time.perf_counter()
+        while self._due_at and self._receive(_PATIENCE_S):
+            ended_at = time.perf_counter()
+        if self._due_at and not lossy:
+            raise LoadError(f"{len(self._due_at)} requests without a reply")
+        return ended_at - begun_at
 
     def _send(self, request: Request, due_at: float) -> None:
         self._due_at[request.answer] = due_at
@@ -143,7 +147,7 @@ def obey(order: Order) -> Outcome:
     load.know({mobile_nodes.home_address(node): mobile_nodes.key(node) for node in nodes})
     try:
         if order.per_s:
-            lasted_s = load.keep_pace(requests, order.per_s)
+            lasted_s = load.keep_pace(requests, order.per_s, lossy=order.lossy)
         else:
             lasted_s = load.keep_in_flight(requests, order.window, order.seconds)
     except (LoadError, OSError) as error:
@@ -151,6 +155,8 @@ def obey(order: Order) -> Outcome:
     finally:
         load.close()
     latencies = sorted(load.latencies)
+    if not latencies:
+        return Outcome(0, 0.0, 0.0, 0.0, "no request at all was answered")
     accepted = len(latencies)
     return Outcome(accepted, lasted_s, latencies[accepted // 2], latencies[accepted * 99 // 100])
 

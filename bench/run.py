@@ -9,11 +9,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench import codec, dataplane, memory, registrations, report
+from bench import codec, dataplane, flood, memory, registrations, report
 from bench.report import Section, tell
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("dataplane", "registrations", "codec", "memory")
+PARTS = ("dataplane", "registrations", "flood", "codec", "memory")
 MOST_SECONDS = 30
 """Requests are stamped before a measurement begins, and no home agent takes stale ones."""
 
@@ -23,6 +23,7 @@ root: everything happens in network namespaces of its own (fbb-*), which it remo
 
 dataplane      TCP and small UDP packets through one tunnel, beside plain routing on the same links
 registrations  requests that the home agent accepts durably on one processor, beside a bare loop
+flood          what of these is left while 50,000 forged requests arrive each second
 codec          decoding and encoding a request, beside scapy
 memory         resident memory of a binding, and a restart with many
 """
@@ -60,6 +61,8 @@ def _measure(chosen: argparse.Namespace) -> list[Section]:
     if "registrations" in chosen.parts:
         store = chosen.store.resolve()
         sections.append(registrations.measure(chosen.rounds, chosen.seconds, store))
+    if "flood" in chosen.parts:
+        sections.append(flood.measure(chosen.rounds, chosen.seconds, chosen.store.resolve()))
     if "codec" in chosen.parts:
         sections.append(codec.measure(chosen.rounds, chosen.seconds))
     if "memory" in chosen.parts:
