@@ -9,6 +9,7 @@ from msgspec import Struct
 from flowbind.auth.association import SecurityAssociation
 from flowbind.auth.authenticator import compute
 from flowbind.cli.decode_fields import Field
+from flowbind.cli.decode_others import fault_of_other, fields_of_other
 from flowbind.model.match import describe_selector, why_nothing_matches
 from flowbind.wire.authentication import Authentication
 from flowbind.wire.challenge import Challenge
@@ -21,21 +22,17 @@ from flowbind.wire.extension import (
 )
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.generalized_authentication import GeneralizedAuthentication
-from flowbind.wire.iana import (
-    DynamicHomeAgentSubtype,
-    FlowAction,
-    GeneralizedAuthenticationSubtype,
-    MessageStringSubtype,
-    MultipathSubtype,
-)
+from flowbind.wire.iana import ExtensionType, FlowAction, MultipathSubtype
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.nai import NetworkAccessIdentifier
 from flowbind.wire.names import (
     SELECTOR_FORMAT_NAMES,
-    UNASSIGNED,
+    SUBTYPE_NAMES,
     access_technology_name,
     extension_name,
+    reply_code_class,
     reply_code_name,
+    subtype_name,
 )
 from flowbind.wire.revocation_support import RevocationSupport
 from flowbind.wire.service_selection import ServiceSelection
@@ -45,20 +42,7 @@ from flowbind.wire.vendor import CriticalVendorExtension, NormalVendorExtension
 
 Keys = Mapping[int, tuple[SecurityAssociation, ...]]
 
-_ENDS: Final[dict[int, str]] = {
-    GeneralizedAuthenticationSubtype.MN_AAA: "MN-AAA",
-    GeneralizedAuthenticationSubtype.FA_FA: "FA-FA",
-    GeneralizedAuthenticationSubtype.MN_GFA: "MN-GFA",
-    GeneralizedAuthenticationSubtype.MN_PAR: "MN-PAR",
-}
-_SPEAKER_NAMES: Final[dict[int, str]] = {
-    MessageStringSubtype.HOME_AGENT: "home agent",
-    MessageStringSubtype.FOREIGN_AGENT: "foreign agent",
-}
-_DYNAMIC_NAMES: Final[dict[int, str]] = {
-    DynamicHomeAgentSubtype.REQUESTED: "requested",
-    DynamicHomeAgentSubtype.REDIRECTED: "redirected",
-}
+_INTERPRETED: Final = frozenset(map(int, ExtensionType))
 
 
 class Part(Struct, frozen=True):
@@ -67,6 +51,7 @@ class Part(Struct, frozen=True):
     type: int
     subtype: int | None
     name: str
+    subtype_name: str | None
     fields: tuple[Field, ...] = ()
     problem: str = ""
 
@@ -74,12 +59,14 @@ class Part(Struct, frozen=True):
 def part_of(extension: Extension, payload: bytes, behind: int, keys: Keys) -> Part:
     """Describe an extension; `behind` is the offset behind it."""
     number, subtype = extension.encode()[0], _subtype_of(extension)
-    fields = _fields_of(extension, payload[:behind], keys)
-    problem = ""
-    if isinstance(extension, MalformedExtension):
-        detail = f" ({extension.detail})" if extension.detail else ""
-        problem = f"{extension.reason}{detail}: a home agent answers {int(extension.code)}"
-    return Part(number, subtype, extension_name(number, subtype), fields, problem)
+    return Part(
+        number,
+        subtype,
+        extension_name(number, subtype),
+        None if subtype is None else subtype_name(number, subtype),
+        _fields_of(extension, subtype, payload[:behind], keys),
+        _problem_of(extension, subtype),
+    )
 
 
 def _subtype_of(extension: Extension) -> int | None:
@@ -88,25 +75,52 @@ def _subtype_of(extension: Extension) -> int | None:
             return int(MultipathSubtype.MULTIPATH)
         case FlowBinding():
             return int(MultipathSubtype.FLOW_BINDING)
+        case ForeignAgentError():
+            return 0
+        case GeneralizedAuthentication() | MessageString() | DynamicHomeAgent():
+            return extension.subtype
+        case UnknownExtension() | MalformedExtension():
+            return _subtype_of_other(extension)
         case _:
-            subtype: int | None = getattr(extension, "subtype", None)
-            return subtype
+            return None
 
 
-def _fields_of(extension: Extension, payload: bytes, keys: Keys) -> tuple[Field, ...]:
+def _subtype_of_other(extension: UnknownExtension | MalformedExtension) -> int | None:
+    """Find where a type has its subtype: in the header, in front of the data, or nowhere."""
+    if extension.type not in SUBTYPE_NAMES:
+        return None
+    if extension.subtype is None and extension.data:
+        return extension.data[0]
+    return extension.subtype
+
+
+def _problem_of(extension: Extension, subtype: int | None) -> str:
+    match extension:
+        case MalformedExtension(reason=reason, detail=detail, code=code):
+            why = f" ({detail})" if detail else ""
+            return f"{reason}{why}: a home agent answers {int(code)}"
+        case UnknownExtension(type=number) if number in _INTERPRETED:
+            return "it makes no sense: a receiver passes over it"
+        case UnknownExtension(type=number, data=data):
+            return fault_of_other(number, subtype, data)
+        case _:
+            return ""
+
+
+def _fields_of(
+    extension: Extension, subtype: int | None, payload: bytes, keys: Keys
+) -> tuple[Field, ...]:
     """Return the fields of an extension, with which `payload` ends."""
     match extension:
-        case Authentication():
+        case Authentication() | GeneralizedAuthentication():
             fields = _authentication(extension, payload, keys)
-        case GeneralizedAuthentication():
-            fields = _generalized_authentication(extension)
         case Multipath():
             fields = _multipath(extension)
         case FlowBinding():
             fields = _flow_binding(extension)
-        case CriticalVendorExtension() | NormalVendorExtension():
-            fields = _vendor(extension)
-        case UnknownExtension() | MalformedExtension():
+        case UnknownExtension():
+            fields = fields_of_other(extension.type, subtype, extension.data)
+        case MalformedExtension():
             octets = extension.data.hex()
             fields = (Field("data", octets, "Data", octets or "none"),)
         case Padding():
@@ -123,7 +137,9 @@ def _fields_of_simple(
     | MessageString
     | ForeignAgentError
     | ServiceSelection
-    | DynamicHomeAgent,
+    | DynamicHomeAgent
+    | CriticalVendorExtension
+    | NormalVendorExtension,
 ) -> tuple[Field, ...]:
     fields: tuple[Field, ...]
     match extension:
@@ -133,35 +149,23 @@ def _fields_of_simple(
             fields = (Field("challenge", value.hex(), "Challenge", value.hex()),)
         case RevocationSupport():
             fields = _revocation_support(extension)
-        case MessageString(subtype=subtype, text=text):
-            speaker = _SPEAKER_NAMES[subtype]
-            fields = (
-                Field("speaker", speaker, "From", f"the {speaker}"),
-                Field("text", text, "Text", text),
-            )
+        case MessageString(text=text):
+            fields = (Field("text", text, "Text", text),)
         case ForeignAgentError(status=status):
-            name = reply_code_name(status)
-            text = f"{status} ({name}), denied by the foreign agent"
-            fields = (
-                Field("status", status, "Status", text, good=False),
-                Field("status_name", name),
-            )
+            fields = _foreign_agent_error(status)
         case ServiceSelection(identifier=identifier):
             fields = (Field("service", identifier, "Service", identifier),)
-        case DynamicHomeAgent(subtype=subtype, home_agent=home_agent):
-            text = f"{home_agent} ({_DYNAMIC_NAMES[subtype]})"
-            fields = (Field("home_agent", str(home_agent), "Home Agent", text),)
+        case DynamicHomeAgent(home_agent=home_agent):
+            fields = (Field("home_agent", str(home_agent), "Home Agent", str(home_agent)),)
+        case CriticalVendorExtension() | NormalVendorExtension():
+            fields = _vendor(extension)
     return fields
 
 
-def _generalized_authentication(extension: GeneralizedAuthentication) -> tuple[Field, ...]:
-    ends = _ENDS.get(extension.subtype, UNASSIGNED)
-    octets = extension.authenticator.hex()
-    return (
-        Field("between", ends, "Between", ends),
-        Field("spi", extension.spi, "SPI", str(extension.spi)),
-        Field("authenticator", octets, "Authenticator", octets or "none"),
-    )
+def _foreign_agent_error(status: int) -> tuple[Field, ...]:
+    name = reply_code_name(status)
+    text = f"{status} ({name}), {reply_code_class(status)}"
+    return (Field("status", status, "Status", text, good=False), Field("status_name", name))
 
 
 def _revocation_support(extension: RevocationSupport) -> tuple[Field, ...]:
@@ -214,7 +218,9 @@ def _flow_binding(extension: FlowBinding) -> tuple[Field, ...]:
     )  # fmt: skip
 
 
-def _authentication(extension: Authentication, payload: bytes, keys: Keys) -> tuple[Field, ...]:
+def _authentication(
+    extension: Authentication | GeneralizedAuthentication, payload: bytes, keys: Keys
+) -> tuple[Field, ...]:
     """Describe and verify an authentication extension, with which `payload` ends."""
     known = keys.get(extension.spi)
     covered = payload[: len(payload) - len(extension.authenticator)]

@@ -25,8 +25,11 @@ from flowbind.wire.revocation import Revocation, RevocationAcknowledgment
 _ERA_1: Final = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=2**32 - NTP_UNIX_OFFSET_S)
 """When the seconds of NTP begin again at 0: 7 February 2036."""
 
+_FAR_AWAY: Final = timedelta(days=366)
+"""How far from its capture a date is not shown: it is nonces, or a clock that nobody has set."""
 
-def fields_of(message: Message) -> Iterator[Field]:
+
+def fields_of(message: Message, captured_at: datetime | None) -> Iterator[Field]:
     """Describe a message without its extensions."""
     match message:
         case RegistrationRequest():
@@ -35,16 +38,16 @@ def fields_of(message: Message) -> Iterator[Field]:
             yield _address("home_address", "Home Address", message.home_address)
             yield _address("home_agent", "Home Agent", message.home_agent)
             yield _address("care_of_address", "Care-of Address", message.care_of_address)
-            yield from _identification(message.identification)
+            yield from _identification(message.identification, captured_at)
         case RegistrationReply():
-            yield from _of_reply(message)
+            yield from _of_reply(message, captured_at)
         case Revocation() | RevocationAcknowledgment():
             yield from _of_revocation(message)
         case GenericNotification() | NotificationAcknowledgment():
-            yield from _of_notification(message)
+            yield from _of_notification(message, captured_at)
 
 
-def _of_reply(reply: RegistrationReply) -> Iterator[Field]:
+def _of_reply(reply: RegistrationReply, captured_at: datetime | None) -> Iterator[Field]:
     name, decision = reply_code_name(reply.code), reply_code_class(reply.code)
     accepted = decision == "accepted"
     text = f"{reply.code} ({name})" + ("" if accepted else f", {decision}")
@@ -54,7 +57,7 @@ def _of_reply(reply: RegistrationReply) -> Iterator[Field]:
     yield Field("lifetime_s", reply.lifetime_s, "Lifetime", lifetime)
     yield _address("home_address", "Home Address", reply.home_address)
     yield _address("home_agent", "Home Agent", reply.home_agent)
-    yield from _identification(reply.identification)
+    yield from _identification(reply.identification, captured_at)
 
 
 def _of_revocation(message: Revocation | RevocationAcknowledgment) -> Iterator[Field]:
@@ -71,7 +74,9 @@ def _of_revocation(message: Revocation | RevocationAcknowledgment) -> Iterator[F
     yield Field("revocation_identifier", message.identifier, "Revocation Identifier", identifier)
 
 
-def _of_notification(message: GenericNotification | NotificationAcknowledgment) -> Iterator[Field]:
+def _of_notification(
+    message: GenericNotification | NotificationAcknowledgment, captured_at: datetime | None
+) -> Iterator[Field]:
     direction = DIRECTION_NAMES.get(message.direction, UNASSIGNED)
     text = f"{message.direction} ({direction})"
     yield Field("direction", message.direction, "Message Direction", text)
@@ -86,14 +91,20 @@ def _of_notification(message: GenericNotification | NotificationAcknowledgment) 
     yield _address("home_address", "Home Address", message.home_address)
     yield _address("home_agent", "Home Agent", message.home_agent)
     yield _address("care_of_address", "Care-of Address", message.care_of_address)
-    yield from _identification(message.identification)
+    yield from _identification(message.identification, captured_at)
 
 
-def _identification(number: int) -> Iterator[Field]:
+def _identification(number: int, captured_at: datetime | None) -> Iterator[Field]:
+    """Show what it means as a timestamp, unless that is absurd."""
     identification = f"0x{number:016x}"
-    at = moment(_ERA_1 + timedelta(seconds=distance_s(number, 0)))
-    yield Field("identification", identification, "Identification", f"{identification}, {at} UTC")
-    yield Field("identification_time", at.replace(" ", "T") + "Z")
+    at = _ERA_1 + timedelta(seconds=distance_s(number, 0))
+    if captured_at is not None and abs(at - captured_at) > _FAR_AWAY:
+        yield Field("identification", identification, "Identification", identification)
+        yield Field("identification_time", None)
+        return
+    date = moment(at)
+    yield Field("identification", identification, "Identification", f"{identification}, {date} UTC")
+    yield Field("identification_time", date.replace(" ", "T") + "Z")
 
 
 def _flags(request: RegistrationRequest) -> Field:

@@ -3,13 +3,14 @@
 A report is made once and then shown as text or as JSON, so that both say the same.
 """
 
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct, structs
 
 from flowbind.cli.captures import Datagram
 from flowbind.cli.decode_extensions import Keys, Part, part_of
-from flowbind.cli.decode_fields import Field, Value
+from flowbind.cli.decode_fields import Field, Value, tunnel_name
 from flowbind.cli.decode_messages import fields_of
 from flowbind.cli.decode_rules import violations
 from flowbind.wire.errors import WireError
@@ -19,7 +20,6 @@ from flowbind.wire.message import decode, offset_of_extensions
 from flowbind.wire.names import MESSAGE_NAMES
 
 _TUNNEL_HEADER_OCTETS: Final = 4
-_NEXT_HEADERS: Final = {4: "IPv4", 41: "IPv6", 47: "GRE", 55: "minimal encapsulation"}
 
 
 class Report(Struct, frozen=True):
@@ -57,7 +57,7 @@ def report_on(datagram: Datagram, keys: Keys) -> Report:
         fields, problems = _tunnel_data(payload)
         return Report(datagram, kind, name, fields, (), (*faults, *problems))
     if kind in set(MessageType):
-        fields, parts, problems = _with_extensions(payload, keys)
+        fields, parts, problems = _with_extensions(payload, datagram.at, keys)
         return Report(datagram, kind, name, fields, parts, (*faults, *problems))
     data = Field("data", payload[1:].hex(), "Data", payload[1:].hex() or "none")
     if kind in MESSAGE_NAMES:
@@ -69,15 +69,14 @@ def _tunnel_data(payload: bytes) -> tuple[tuple[Field, ...], tuple[str, ...]]:
     if len(payload) < _TUNNEL_HEADER_OCTETS:
         return (), (f"truncated: {len(payload)} octets are no MIP Tunnel Data",)
     number, inside = payload[1], len(payload) - _TUNNEL_HEADER_OCTETS
-    name = _NEXT_HEADERS.get(number, "not for tunnels")
     return (
-        Field("next_header", number, "Next Header", f"{number} ({name})"),
+        Field("next_header", number, "Next Header", f"{number} ({tunnel_name(number)})"),
         Field("inner_octets", inside, "Inner packet", f"{inside} octets"),
     ), ()
 
 
 def _with_extensions(
-    payload: bytes, keys: Keys
+    payload: bytes, captured_at: datetime | None, keys: Keys
 ) -> tuple[tuple[Field, ...], tuple[Part, ...], tuple[str, ...]]:
     start = offset_of_extensions(payload)
     try:
@@ -98,4 +97,4 @@ def _with_extensions(
     if not problems:
         # Of half a message one cannot tell what it lacks.
         problems += violations(whole)
-    return tuple(fields_of(whole)), tuple(parts), tuple(problems)
+    return tuple(fields_of(whole, captured_at)), tuple(parts), tuple(problems)

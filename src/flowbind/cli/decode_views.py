@@ -49,7 +49,10 @@ def _packet_line(lines: Text, report: Report) -> None:
 
 
 def _part_lines(lines: Text, part: Part) -> None:
-    number = str(part.type) if part.subtype is None else f"{part.type}, subtype {part.subtype}"
+    number = str(part.type)
+    if part.subtype is not None:
+        number += f", subtype {part.subtype}"
+        number += "" if part.subtype_name == part.name else f": {part.subtype_name}"
     lines.append(" " * _INDENT)
     lines.append(part.name, style="bold")
     lines.append(f" ({number})\n")
@@ -62,7 +65,8 @@ def _part_lines(lines: Text, part: Part) -> None:
 def _field_line(lines: Text, field: Field, indent: int) -> None:
     if not field.text:
         return
-    lines.append(" " * indent + field.name.ljust(_VALUES_AT - indent), style="dim")
+    name = f"{field.name}  ".ljust(_VALUES_AT - indent)
+    lines.append(" " * indent + name, style="dim")
     lines.append(printable(field.text) + "\n", style=_GOOD[field.good])
 
 
@@ -98,6 +102,7 @@ def _json_of_part(part: Part) -> dict[str, Any]:
     return {
         "type": part.type,
         "subtype": part.subtype,
+        "subtype_name": part.subtype_name,
         "name": part.name,
         **{field.key: field.value for field in part.fields},
         "problem": part.problem or None,

@@ -181,6 +181,53 @@ SELECTOR_FORMAT_NAMES: Final[dict[SelectorFormat, str]] = {
 }
 """TS Format (RFC 6088 section 3)."""
 
+SUBTYPE_NAMES: Final[dict[int, dict[int, str]]] = {
+    36: {
+        1: "Mobile-AAA Authentication",
+        2: "FA-FA Authentication",
+        3: "MN-GFA Authentication",
+        4: "MN-PAR Authentication",
+    },
+    40: {1: "from AAA"},
+    41: {1: "from AAA"},
+    42: {1: "from AAA"},
+    43: {1: "from AAA"},
+    44: {0: "UDP Tunnel Reply"},
+    45: {0: "FA Error"},
+    47: {1: "Per-Node Authentication Method"},
+    48: {0: "GRE Key"},
+    49: {
+        1: "Route Optimization Reply",
+        2: "Mobile-Correspondent Authentication",
+        3: "Care-of Address",
+    },
+    50: {1: "Route Optimization Prefix Advertisement"},
+    136: {1: "Home Agent Identity", 2: "AAAH Identity", 3: "FA-NAI"},
+    138: {
+        1: "3GPP2 IMSI and Connection ID",
+        2: "3GPP IMSI",
+        3: "Ethernet 48-bit MAC address",
+        4: "64-bit Global ID, EUI-64",
+        5: "Solicited IPv4 Address",
+        6: "Access Point Identifier",
+        7: "FA IPv4 Address",
+    },
+    139: {1: "Requested HA", 2: "Redirected HA"},
+    144: {0: "UDP Tunnel Request"},
+    145: {1: "from the home agent", 2: "from the foreign agent"},
+    147: {1: "Interface ID", 2: "Device ID", 3: "Subscriber ID", 4: "Access Technology Type"},
+    148: {
+        0: "Mobile Network Request",
+        1: "Explicit Mode Acknowledgement",
+        2: "Implicit Mode Acknowledgement",
+    },
+    149: {0: "Trusted Networks Configured"},
+    152: {1: "IPv6 Prefix Request", 2: "IPv6 Prefix Reply", 3: "IPv6 Tunneling Mode"},
+    153: {1: "Mobile Router Route Optimization Capability"},
+    154: {1: "Multipath", 2: "Flow-Binding"},
+}
+"""Subtypes of the extensions that have any; one that is alone is called as its type is."""
+
 UNASSIGNED: Final = "unassigned"
 
 _LAST_ACCEPTING_CODE: Final = 8
@@ -221,3 +268,8 @@ def extension_name(extension_type: int, subtype: int | None = None) -> str:
         return "Flow-Binding"
     registered = REGISTRY.get(extension_type)
     return registered.name if registered else UNASSIGNED
+
+
+def subtype_name(extension_type: int, subtype: int) -> str:
+    """Say what a subtype of an extension is called."""
+    return SUBTYPE_NAMES.get(extension_type, {}).get(subtype, UNASSIGNED)

@@ -1,6 +1,8 @@
 """The Revocation Support extension (RFC 3543 section 3.2).
 
 Type 137, Length 6, I and Reserved (2), Timestamp (4)
+
+Length may grow, should more bits be required one day: what is behind is kept and means nothing.
 """
 
 import struct
@@ -11,7 +13,7 @@ from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
 
 _LAYOUT: Final = struct.Struct("!HI")
-_HEAD: Final = bytes((ExtensionType.REVOCATION_SUPPORT, _LAYOUT.size))
+_TYPE: Final = int(ExtensionType.REVOCATION_SUPPORT)
 _INFORM: Final = 0x8000
 
 
@@ -23,16 +25,18 @@ class RevocationSupport(Frozen, frozen=True):
 
     timestamp: int
     inform: bool = False
+    more: bytes = b""
 
     @staticmethod
     def decode(data: bytes) -> "RevocationSupport":
         """Decode the octets behind Length. Raises WireError with code 134."""
-        if len(data) != _LAYOUT.size:
+        if len(data) < _LAYOUT.size:
             detail = f"{len(data)} octets instead of {_LAYOUT.size}"
             raise WireError("revocation-support-length", detail, ReplyCode.POORLY_FORMED_REQUEST)
-        flags, timestamp = _LAYOUT.unpack(data)
-        return RevocationSupport(timestamp, bool(flags & _INFORM))
+        flags, timestamp = _LAYOUT.unpack_from(data)
+        return RevocationSupport(timestamp, bool(flags & _INFORM), data[_LAYOUT.size :])
 
     def encode(self) -> bytes:
         """Encode the whole extension."""
-        return _HEAD + _LAYOUT.pack(_INFORM if self.inform else 0, self.timestamp)
+        data = _LAYOUT.pack(_INFORM if self.inform else 0, self.timestamp) + self.more
+        return bytes((_TYPE, len(data))) + data
