@@ -15,7 +15,7 @@ from flowbind.control.client import ControlError, ask
 from flowbind.control.messages import StatusRequest
 from flowbind.store import open_store
 
-_START_S = 60.0
+_START_S = 300.0
 _POLL_S = 0.05
 _SYNCED_WRITES = 200
 _PAGE = bytes(4096)
@@ -65,6 +65,11 @@ pin-path = "{pins}"
         except ControlError:
             return False
         return True
+
+    def resident_octets(self) -> int:
+        """Return what it has in memory."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE")
 
     def kill(self) -> None:
         """End it as a crash would."""

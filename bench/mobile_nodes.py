@@ -18,7 +18,7 @@ HOME_NETWORK = IPv4Network("10.64.0.0/12")
 SPI = 256
 LIFETIME_S = 600
 
-_CARE_OF_NETWORK = IPv4Network("100.64.0.0/10")
+CARE_OF_NETWORK = IPv4Network("100.64.0.0/10")
 _FIRST_HOST = 16
 _REQUEST = struct.Struct("!BBH4s4s4sQ")
 _REPLY = struct.Struct("!BBH4s4sQ")
@@ -70,16 +70,17 @@ def requests(nodes: Iterable[int], now: float, count: int, bid: int = 1) -> list
     Each BID has a care-of address of its own.
     """
     multipath = bytes((154, 1, 0, 4, _WLAN, _LABEL, bid, 0))
-    senders = [(home_address(node), _care_of_address(node, bid), key(node)) for node in nodes]
+    senders = [(home_address(node), care_of_address(node, bid).packed, key(node)) for node in nodes]
     return [
         _request(*senders[at % len(senders)], multipath, _timestamp(now + at * _STEP_S))
         for at in range(count)
     ]
 
 
-def _care_of_address(node: int, bid: int) -> bytes:
+def care_of_address(node: int, bid: int) -> IPv4Address:
+    """Return the care-of address of a path of a node, by the numbers of both."""
     of_bid = (bid - 1) * HOME_NETWORK.num_addresses
-    return _CARE_OF_NETWORK[_FIRST_HOST + node + of_bid].packed
+    return CARE_OF_NETWORK[_FIRST_HOST + node + of_bid]
 
 
 def _timestamp(moment_s: float) -> int:

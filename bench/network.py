@@ -10,11 +10,14 @@ The address 198.51.100.7 is reached by plain routing, 10.9.0.5 through a tunnel 
 
 import fcntl
 import os
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from pyroute2 import netns
 
 CORRESPONDENT = "203.0.113.9"
 HOME_AGENT = "198.51.100.1"
@@ -57,6 +60,16 @@ def run(command: Sequence[str], given: str | None = None) -> str:
     if done.returncode != 0:
         raise SystemExit(f"bench: {' '.join(command)}: {done.stderr.strip() or done.stdout[-300:]}")
     return done.stdout
+
+
+def socket_in(node: str, kind: int, protocol: int = 0) -> socket.socket:
+    """Return a socket of a node's network, which it stays in. For one thread at a time."""
+    with Path("/proc/self/ns/net").open() as own:
+        netns.setns(_PREFIX + node)
+        try:
+            return socket.socket(socket.AF_INET, kind, protocol)
+        finally:
+            netns.setns(own.fileno())
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench import codec, dataplane, flood, memory, registrations, report
+from bench import codec, dataplane, flood, memory, registrations, report, restart
 from bench.report import Section, tell
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("dataplane", "registrations", "flood", "codec", "memory")
+PARTS = ("dataplane", "registrations", "flood", "codec", "memory", "restart")
 MOST_SECONDS = 30
 """Requests are stamped before a measurement begins, and no home agent takes stale ones."""
 
@@ -25,7 +25,8 @@ dataplane      TCP and small UDP packets through one tunnel, beside plain routin
 registrations  requests that the home agent accepts durably on one processor, beside a bare loop
 flood          what of these is left while 50,000 forged requests arrive each second
 codec          decoding and encoding a request, beside scapy
-memory         resident memory of a binding, and a restart with many
+memory         resident memory of a binding, and its way from the database to the engine
+restart        the daemon killed and started again with all of these, while packets flow
 """
 _EPILOGUE = """\
 Exit status: 0 measured, whether or not a threshold was met; 1 could not measure; 2 used wrongly.
@@ -67,6 +68,9 @@ def _measure(chosen: argparse.Namespace) -> list[Section]:
         sections.append(codec.measure(chosen.rounds, chosen.seconds))
     if "memory" in chosen.parts:
         sections.append(memory.measure(chosen.nodes, chosen.store.resolve()))
+    if "restart" in chosen.parts:
+        nodes = restart.NODES_QUICK if chosen.quick else restart.NODES
+        sections.append(restart.measure(nodes, chosen.store.resolve()))
     return sections
 
 

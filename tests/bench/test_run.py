@@ -11,7 +11,7 @@ from bench import run
 
 def test_everything_is_measured_unless_told_otherwise():
     given = run.given([])
-    assert given.parts == ["dataplane", "registrations", "flood", "codec", "memory"]
+    assert given.parts == ["dataplane", "registrations", "flood", "codec", "memory", "restart"]
     assert (given.rounds, given.seconds) == (5, 3.0)
 
 
