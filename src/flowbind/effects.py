@@ -48,6 +48,25 @@ class DeleteNode(Struct, frozen=True, tag=True):
     previous: NodeRecord | None = None
 
 
+class SendIcmp(Struct, frozen=True, tag=True):
+    """Send a message of agent discovery on a link, no further: its TTL is 1 (RFC 5944 2)."""
+
+    message: bytes
+    source: IPv4Address
+    destination: IPv4Address
+    interface: str
+
+
+class AnnounceAddress(Struct, frozen=True, tag=True):
+    """Broadcast a gratuitous ARP (RFC 5944 4.6): this address is at our own link-layer address, or
+    as `neighbour` at the one by which the kernel reaches it.
+    """
+
+    address: IPv4Address
+    interface: str
+    neighbour: bool = False
+
+
 class SendProbe(Struct, frozen=True, tag=True):
     """Send an echo request from the home address to the home agent through this one tunnel."""
 
@@ -64,5 +83,13 @@ class Log(Struct, frozen=True, tag=True):
 
 
 Effect = (
-    SendDatagram | ProgramForwarding | RemoveForwarding | SaveNode | DeleteNode | SendProbe | Log
+    SendDatagram
+    | ProgramForwarding
+    | RemoveForwarding
+    | SaveNode
+    | DeleteNode
+    | SendIcmp
+    | AnnounceAddress
+    | SendProbe
+    | Log
 )

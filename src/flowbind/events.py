@@ -51,6 +51,37 @@ class InterfaceDown(Struct, frozen=True, tag=True):
     name: str
 
 
+class LinkAddress(Struct, frozen=True):
+    """An address of this host on a link, and the length of the link's prefix."""
+
+    address: IPv4Address
+    prefix_length: int
+
+
+class LinkUp(Struct, frozen=True, tag=True):
+    """A link where nodes are or may be at home has carrier; told again when its addresses change.
+
+    At a mobile node it need not have any address.
+    """
+
+    name: str
+    addresses: tuple[LinkAddress, ...] = ()
+
+
+class LinkDown(Struct, frozen=True, tag=True):
+    """Such a link lost its carrier, or is gone."""
+
+    name: str
+
+
+class IcmpReceived(Struct, frozen=True, tag=True):
+    """A message of agent discovery arrived on such a link (RFC 5944 2)."""
+
+    message: bytes
+    source: IPv4Address
+    interface: str
+
+
 class ProbeAnswered(Struct, frozen=True, tag=True):
     """An echo reply came back through the tunnel of this BID."""
 
@@ -83,6 +114,9 @@ Event = (
     | EffectFailed
     | InterfaceUp
     | InterfaceDown
+    | LinkUp
+    | LinkDown
+    | IcmpReceived
     | ProbeAnswered
     | PolicyReplaced
     | RegisterRequested

@@ -130,6 +130,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "interfaces": None,
         "shortcut": True,
         "home_link": None,
+        "advertisement_interval_s": 600.0,
         "mobile_nodes": [],
     }
 

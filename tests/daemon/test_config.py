@@ -79,6 +79,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         interfaces = ["eth0", "eth1"]
         shortcut = false
         home-link = "eth1"
+        advertisement-interval = "30s"
         socket = "/run/ha.sock"
         store = "memory:"
         device = "home0"
@@ -123,6 +124,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
                 StaticFlow("no telnet", compile_match("tcp remote port 23"), FlowAction.DROP),
             ),
             home_link="eth1",
+            advertisement_interval_s=30.0,
         ),
         socket="/run/ha.sock",
         store="memory:",

@@ -9,8 +9,18 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from flowbind.daemon.links import Address, Link, Links, Route, Snapshot, care_of_addresses
-from flowbind.events import InterfaceDown, InterfaceUp
+from flowbind.daemon.links import (
+    AccessLinks,
+    Address,
+    HomeLinks,
+    Link,
+    Links,
+    Route,
+    Snapshot,
+    care_of_addresses,
+    home_links,
+)
+from flowbind.events import InterfaceDown, InterfaceUp, LinkAddress, LinkDown, LinkUp
 
 AGENT = IPv4Address("198.51.100.1")
 HOME = IPv4Address("10.9.0.5")
@@ -77,6 +87,30 @@ def test_a_host_route_will_do():
     assert usable(routes=(Route(2, IPv4Network("198.51.100.1/32")),)) == {"wlan0": CARE_OF}
 
 
+def test_a_home_link_needs_carrier_and_arp_and_no_address():
+    links = (Link(2, "eth1", carrier=True), Link(3, "ppp0", carrier=True, ethernet=False))
+    gateway = Address(2, IPv4Address("10.9.0.1"), 24)
+    names = ("eth1", "ppp0")
+    assert home_links(Snapshot(links), names) == {"eth1": ()}
+    found = home_links(Snapshot(links, (gateway,)), names)
+    assert found == {"eth1": (LinkAddress(gateway.address, 24),)}
+    # Whether the node is at home is no news about the link.
+    at_home = Snapshot(links, (gateway, Address(2, HOME, 24)))
+    assert home_links(at_home, names, HOME) == found
+    assert home_links(Snapshot((Link(2, "eth1", carrier=False),)), names) == {}
+
+
+def test_changes_of_a_home_link_are_told():
+    told: list[LinkUp | LinkDown] = []
+    watched = HomeLinks(("eth1",), told.append)
+    gateway = Address(2, IPv4Address("10.9.0.1"), 24)
+    up = (Link(2, "eth1", carrier=True),)
+    for snapshot in (Snapshot(up), Snapshot(up), Snapshot(up, (gateway,)), Snapshot(), Snapshot()):
+        watched.look(snapshot)
+    address = LinkAddress(gateway.address, 24)
+    assert told == [LinkUp("eth1"), LinkUp("eth1", (address,)), LinkDown("eth1")]
+
+
 CHANGES = (
     ("link set wlan0 up", "link set peer0 up", "addr add 192.0.2.7/24 dev wlan0"),
     ("route add default via 192.0.2.1 dev wlan0",),
@@ -101,7 +135,8 @@ def test_changes_are_told_as_they_happen(in_fresh_namespace):
 
     async def watch():
         told: asyncio.Queue[InterfaceUp | InterfaceDown] = asyncio.Queue()
-        links = Links(["wlan0", "wwan0"], AGENT, HOME, told.put_nowait)
+        access = AccessLinks(["wlan0", "wwan0"], AGENT, HOME, told.put_nowait)
+        links = Links(access.look)
         watching = asyncio.create_task(links.watch())
         await asyncio.sleep(0.2)
         found = []

@@ -32,6 +32,8 @@ def led_to(address: IPv4Address) -> str:
     return words[words.index("dev") + 1]
 
 
+@pytest.mark.rfc("5944", "4.6", "ARP-1")
+@pytest.mark.rfc("5944", "4.2.3", "FW-6", "FW-7")
 def test_a_node_is_intercepted_as_long_as_it_has_a_binding(at_link):
     plane = open_ebpf(at_link)
     assert (proxied(), led_to(HOME)) == ([], "wlan0")

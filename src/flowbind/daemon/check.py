@@ -114,6 +114,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     interfaces: tuple[str, ...] | None
     shortcut: bool
     home_link: str | None
+    advertisement_interval_s: float
     mobile_nodes: tuple[NodeReport, ...]
 
 
@@ -211,6 +212,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
         home_link=config.home_link,
+        advertisement_interval_s=config.advertisement_interval_s,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
     )
 
@@ -301,10 +303,16 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  reserved bits  {'refused' if report.strict_reserved else 'ignored'}"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
-    yield f"  home link      {report.home_link or 'none: every node is away'}"
+    yield f"  home link      {_home_link_text(report)}"
     yield ""
     yield _count(len(report.mobile_nodes), "mobile node")
     yield from _columns([row for each in report.mobile_nodes for row in _node_rows(each)])
+
+
+def _home_link_text(report: HomeAgentReport) -> str:
+    if report.home_link is None:
+        return "none: every node is away"
+    return f"{report.home_link}, advertised every {_duration(report.advertisement_interval_s)}"
 
 
 def _node_rows(node: NodeReport) -> Iterator[tuple[str, ...]]:

@@ -69,6 +69,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("interfaces", "interfaces", values.list_of(values.device, "network devices")),
     Key("shortcut", "shortcut", values.switch),
     Key("home-link", "home_link", values.device),
+    Key("advertisement-interval", "advertisement_interval_s", values.duration("4s", "30m")),
     *_HOST_KEYS,
 )
 _NODE_ASSOCIATION_KEYS: Final = (*ASSOCIATION_KEYS, TOLERANCE_KEY)

@@ -9,11 +9,14 @@ from pathlib import Path
 
 from flowbind.control.messages import PathRow, PolicySetRequest
 from flowbind.daemon import process
+from flowbind.daemon.announce import announce
 from flowbind.daemon.answers import Answers, Refusal
 from flowbind.daemon.config import HomeAgentSettings
 from flowbind.daemon.control_server import ControlServer
+from flowbind.daemon.discovery import DiscoveryPorts
+from flowbind.daemon.links import HomeLinks, Links
 from flowbind.daemon.loop import EngineLoop
-from flowbind.daemon.nonces import nonce
+from flowbind.daemon.nonces import chance, nonce
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.daemon.sockets import Port, home_agent_port
 from flowbind.dataplane.base import Role
@@ -22,8 +25,10 @@ from flowbind.effects import SendProbe
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.engine.home_agent.projection import project
 from flowbind.model.binding import Binding
+from flowbind.model.config import HomeAgentConfig
 from flowbind.model.tunnel import NodeForwarding
 from flowbind.store import open_store
+from flowbind.wire.iana import IcmpType
 
 _log = logging.getLogger("flowbind")
 
@@ -59,18 +64,33 @@ def run(settings: HomeAgentSettings) -> None:
         plane = open_ebpf(plane_settings(settings))
         stack.callback(plane.close)
         process.warn(plane.warnings)
-        engine = HomeAgent(settings.engine, nonce)
-        loop = EngineLoop(engine, Performer(plane, store, Outlets(port.send, _never_probe)))
+        engine = HomeAgent(settings.engine, nonce, chance)
+        links = DiscoveryPorts(IcmpType.ROUTER_SOLICITATION)
+        stack.callback(links.close_all)
+        outlets = Outlets(port.send, _never_probe, links.send, announce)
+        loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
-        asyncio.run(_serve(loop, port, server, Answers(HomeAgentRole(engine), plane)))
+        answers = Answers(HomeAgentRole(engine), plane)
+        asyncio.run(_serve(settings.engine, loop, port, links, server, answers))
 
 
-async def _serve(loop: EngineLoop, port: Port, server: ControlServer, answers: Answers) -> None:
+async def _serve(
+    config: HomeAgentConfig,
+    loop: EngineLoop,
+    port: Port,
+    links: DiscoveryPorts,
+    server: ControlServer,
+    answers: Answers,
+) -> None:
     asyncio.get_running_loop().add_reader(port, lambda: loop.submit(*port.receive()))
     await server.start(answers.answer)
     loop.arm()
     _log.info("home agent at %s, UDP port %d", port.address, port.port)
-    await process.until_told()
+    if config.home_link is None:
+        await process.until_told()
+    else:
+        watched = HomeLinks((config.home_link,), lambda event: links.follow(event, loop))
+        await process.until_told(Links(watched.look).watch())
 
 
 def _never_probe(_probe: SendProbe) -> None:

@@ -1,9 +1,10 @@
-"""The mobile node's interfaces, watched through rtnetlink.
+"""Network interfaces, watched through rtnetlink.
 
-An interface is usable when it has carrier, an address and a route by which the home agent is
-reached: DHCP brings the last two one after the other, and a request sent in between would be lost.
-Every notification has all of it read again, which is simpler than to follow each change and cannot
-drift from what the kernel holds.
+A link where nodes may be at home is up when it has carrier. An access interface of a mobile node
+is usable when it has carrier, an address and a route by which the home agent is reached: DHCP
+brings the last two one after the other, and a request sent in between would be lost. Every
+notification has all of it read again, which is simpler than to follow each change and cannot drift
+from what the kernel holds.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_LINK
 
-from flowbind.events import InterfaceDown, InterfaceUp
+from flowbind.events import InterfaceDown, InterfaceUp, LinkAddress, LinkDown, LinkUp
 
 _log = logging.getLogger("flowbind")
 
@@ -25,6 +26,7 @@ _GROUPS: Final = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE
 _AF_INET: Final = 2
 _IFF_UP: Final = 0x1
 _IFF_LOWER_UP: Final = 0x10000
+_ETHERNET: Final = 1
 _LOCAL_TABLE: Final = 255
 _UNICAST: Final = 1
 _GLOBAL_SCOPE: Final = 0
@@ -33,11 +35,12 @@ _BURST_S: Final = 0.005
 
 
 class Link(Struct, frozen=True):
-    """A network device."""
+    """A network device; `ethernet` tells whether there is ARP, and so a home link."""
 
     index: int
     name: str
     carrier: bool
+    ethernet: bool = True
 
 
 class Address(Struct, frozen=True):
@@ -45,6 +48,7 @@ class Address(Struct, frozen=True):
 
     index: int
     address: IPv4Address
+    prefix_length: int = 32
 
 
 class Route(Struct, frozen=True):
@@ -81,7 +85,25 @@ def care_of_addresses(
     return found
 
 
-class Links:
+def home_links(
+    snapshot: Snapshot, names: Iterable[str], home_address: IPv4Address | None = None
+) -> dict[str, tuple[LinkAddress, ...]]:
+    """Return those of these interfaces that nodes may be at home on, with their addresses but for
+    the home address, which comes and goes with the node.
+    """
+    wanted = frozenset(names)
+    return {
+        link.name: tuple(
+            LinkAddress(each.address, each.prefix_length)
+            for each in snapshot.addresses
+            if each.index == link.index and each.address != home_address
+        )
+        for link in snapshot.links
+        if link.name in wanted and link.carrier and link.ethernet
+    }
+
+
+class AccessLinks:
     """Tells of every change to the usable interfaces among `names`."""
 
     def __init__(
@@ -96,6 +118,50 @@ class Links:
         self._home_address = home_address
         self._tell = tell
         self._known: dict[str, IPv4Address] = {}
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Tell what is different from the last look."""
+        usable = care_of_addresses(snapshot, self._names, self._home_agent, self._home_address)
+        for name in self._names:
+            before, after = self._known.get(name), usable.get(name)
+            if after is None and before is not None:
+                self._tell(InterfaceDown(name))
+            elif after is not None and after != before:
+                self._tell(InterfaceUp(name, after))
+        self._known = usable
+
+
+class HomeLinks:
+    """Tells of every change to those of the links that nodes may be at home on."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        tell: Callable[[LinkUp | LinkDown], None],
+        home_address: IPv4Address | None = None,
+    ) -> None:
+        self._names = tuple(names)
+        self._home_address = home_address
+        self._tell = tell
+        self._known: dict[str, tuple[LinkAddress, ...]] = {}
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Tell what is different from the last look."""
+        found = home_links(snapshot, self._names, self._home_address)
+        for name in self._names:
+            before, after = self._known.get(name), found.get(name)
+            if after is None and before is not None:
+                self._tell(LinkDown(name))
+            elif after is not None and after != before:
+                self._tell(LinkUp(name, after))
+        self._known = found
+
+
+class Links:
+    """Has others look at every change, in this order."""
+
+    def __init__(self, *looks: Callable[[Snapshot], None]) -> None:
+        self._looks = looks
 
     async def watch(self) -> NoReturn:
         """Tell what is usable now, then of every change, until cancelled."""
@@ -126,14 +192,8 @@ class Links:
 
     async def _look(self, netlink: Any) -> None:  # noqa: ANN401 -- pyroute2 has no types
         snapshot = await read_snapshot(netlink)
-        usable = care_of_addresses(snapshot, self._names, self._home_agent, self._home_address)
-        for name in self._names:
-            before, after = self._known.get(name), usable.get(name)
-            if after is None and before is not None:
-                self._tell(InterfaceDown(name))
-            elif after is not None and after != before:
-                self._tell(InterfaceUp(name, after))
-        self._known = usable
+        for look in self._looks:
+            look(snapshot)
 
 
 async def _listen(monitor: Any, changed: asyncio.Event) -> None:  # noqa: ANN401
@@ -149,11 +209,16 @@ async def _listen(monitor: Any, changed: asyncio.Event) -> None:  # noqa: ANN401
 async def read_snapshot(netlink: Any) -> Snapshot:  # noqa: ANN401
     """Read links, addresses and routes from the kernel."""
     links = [
-        Link(message["index"], message.get_attr("IFLA_IFNAME"), _has_carrier(message["flags"]))
+        Link(
+            message["index"],
+            message.get_attr("IFLA_IFNAME"),
+            _has_carrier(message["flags"]),
+            message["ifi_type"] == _ETHERNET,
+        )
         async for message in await netlink.get_links()
     ]
     addresses = [
-        Address(message["index"], IPv4Address(message.get_attr("IFA_LOCAL")))
+        Address(message["index"], IPv4Address(message.get_attr("IFA_LOCAL")), message["prefixlen"])
         async for message in await netlink.get_addr(family=_AF_INET)
         if message["scope"] == _GLOBAL_SCOPE
     ]

@@ -15,7 +15,7 @@ from flowbind.daemon.config import ConfigError, MobileNodeSettings, read_policy
 from flowbind.daemon.config_flows import bids_by_label
 from flowbind.daemon.control_server import ControlServer
 from flowbind.daemon.errors import DaemonError
-from flowbind.daemon.links import Links
+from flowbind.daemon.links import AccessLinks, Links
 from flowbind.daemon.loop import EngineLoop
 from flowbind.daemon.nonces import nonce
 from flowbind.daemon.perform import Outlets, Performer
@@ -117,8 +117,8 @@ async def _serve(
     loop.arm()
     config = engine.config
     _log.info("mobile node %s of home agent %s", config.home_address, config.home_agent)
-    links = Links(engine.interfaces, config.home_agent, config.home_address, link_changed)
-    await process.until_told(links.watch())
+    access = AccessLinks(engine.interfaces, config.home_agent, config.home_address, link_changed)
+    await process.until_told(Links(access.look).watch())
 
 
 class MobileNodeRole:

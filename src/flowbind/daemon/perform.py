@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from flowbind.dataplane.base import DataPlane, DataPlaneError
 from flowbind.effects import (
+    AnnounceAddress,
     DeleteNode,
     Effect,
     Log,
@@ -20,6 +21,7 @@ from flowbind.effects import (
     RemoveForwarding,
     SaveNode,
     SendDatagram,
+    SendIcmp,
     SendProbe,
 )
 from flowbind.events import EffectFailed
@@ -34,11 +36,19 @@ _FORWARDING: Final = (ProgramForwarding, RemoveForwarding)
 _CHANGING: Final = (SaveNode, DeleteNode)
 
 
+def _nowhere(_effect: SendIcmp | AnnounceAddress) -> None:
+    """Where there is no home link, nothing is said there."""
+
+
 class Outlets(Struct, frozen=True):
-    """Where datagrams and probes go. Neither is told of a failure: the network loses some too."""
+    """Where datagrams, probes and what is said on a link go. None is told of a failure: the network
+    loses some too.
+    """
 
     send: Callable[[SendDatagram], None]
     probe: Callable[[SendProbe], None]
+    send_icmp: Callable[[SendIcmp], None] = _nowhere
+    announce: Callable[[AnnounceAddress], None] = _nowhere
 
 
 class Performer:
@@ -105,6 +115,10 @@ class Performer:
                 self._outlets.send(effect)
             elif isinstance(effect, SendProbe):
                 self._outlets.probe(effect)
+            elif isinstance(effect, SendIcmp):
+                self._outlets.send_icmp(effect)
+            elif isinstance(effect, AnnounceAddress):
+                self._outlets.announce(effect)
             elif isinstance(effect, Log):
                 _log.log(getattr(logging, effect.level.upper()), effect.text)
 

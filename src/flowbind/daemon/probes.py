@@ -16,18 +16,16 @@ from flowbind.daemon.errors import DaemonError
 from flowbind.effects import SendProbe
 from flowbind.events import ProbeAnswered
 from flowbind.model.binding import Encapsulation
+from flowbind.wire.ipv4 import Packet, checksum_of
 
 _log = logging.getLogger("flowbind")
 
-_IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
 _ICMP: Final = struct.Struct("!BBHHH")
 _GRE_IPV4: Final = bytes.fromhex("00000800")
 _PACKET_INFO: Final = struct.Struct("=i4s4s")
 
-_VERSION_AND_LENGTH: Final = 0x45
 _DSCP_CS6: Final = 0xC0
 """Network control: a keepalive that waits behind a download says nothing about the path."""
-_TTL: Final = 64
 _PROTOCOL: Final = {Encapsulation.IP_IN_IP: 4, Encapsulation.GRE: 47}
 _ECHO_REPLY: Final = 0
 _ECHO_REQUEST: Final = 8
@@ -120,29 +118,8 @@ def decode_answer(packet: bytes, secret: bytes) -> ProbeAnswered | None:
 
 def _echo_request(identifier: int, sequence: int, data: bytes) -> bytes:
     unsummed = _ICMP.pack(_ECHO_REQUEST, 0, 0, identifier, sequence) + data
-    return _ICMP.pack(_ECHO_REQUEST, 0, _checksum(unsummed), identifier, sequence) + data
+    return _ICMP.pack(_ECHO_REQUEST, 0, checksum_of(unsummed), identifier, sequence) + data
 
 
 def _ipv4(source: IPv4Address, destination: IPv4Address, protocol: int, data: bytes) -> bytes:
-    def header(checksum: int) -> bytes:
-        return _IPV4.pack(
-            _VERSION_AND_LENGTH,
-            _DSCP_CS6,
-            _IPV4.size + len(data),
-            0,
-            0x4000,
-            _TTL,
-            protocol,
-            checksum,
-            source.packed,
-            destination.packed,
-        )
-
-    return header(_checksum(header(0))) + data
-
-
-def _checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071) of an even number of octets."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return Packet(source, destination, protocol, data, traffic_class=_DSCP_CS6).encode()

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import logging
 import socket
+import struct
 from contextlib import suppress
 from ipaddress import IPv4Address
 from typing import Final
@@ -25,6 +26,7 @@ BATCH: Final = 256
 _MAX_DATAGRAM: Final = 65535
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
 _SO_RCVBUFFORCE: Final = 33
+_IP_PKTINFO: Final = 8
 
 
 class Port:
@@ -82,7 +84,15 @@ class Port:
         """Send a datagram. One that cannot be sent is lost, as one may be on the way."""
         try:
             address = socket.inet_ntoa(datagram.destination.packed)
-            self._socket.sendto(datagram.payload, (address, datagram.destination_port))
+            there = (address, datagram.destination_port)
+            if datagram.interface is None or datagram.interface == self.interface:
+                self._socket.sendto(datagram.payload, there)
+            else:
+                # Onto that link, also if a route of the destination leads elsewhere.
+                index = socket.if_nametoindex(datagram.interface)
+                info = struct.pack("=i4s4s", index, self.address.packed, bytes(4))
+                out = [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
+                self._socket.sendmsg([datagram.payload], out, 0, there)
         except OSError as error:
             _log.debug("sending to %s: %s", datagram.destination, error.strerror)
 

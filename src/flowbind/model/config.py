@@ -71,6 +71,7 @@ class HomeAgentConfig(Struct, frozen=True):
     strict_reserved: bool = False
     static_flows: tuple[StaticFlow, ...] = ()
     home_link: str | None = None
+    advertisement_interval_s: float = 600.0
 
 
 class InterfaceConfig(Struct, frozen=True):

@@ -6,10 +6,15 @@ technology of RFC 7629 is the registry of RFC 5213, not the one of RFC 5563 with
 """
 
 from enum import IntEnum, IntFlag, unique
+from ipaddress import IPv4Address
 from typing import Final
 
 MOBILE_IP_PORT: Final = 434
 INFINITE_LIFETIME_S: Final = 0xFFFF
+
+ALL_SYSTEMS: Final = IPv4Address("224.0.0.1")
+ALL_ROUTERS: Final = IPv4Address("224.0.0.2")
+MOBILE_AGENTS: Final = IPv4Address("224.0.0.11")
 
 
 @unique
@@ -184,6 +189,38 @@ class SelectorFormat(IntEnum):
 
     IPV4_BINARY = 1
     IPV6_BINARY = 2
+
+
+@unique
+class IcmpType(IntEnum):
+    """ICMP messages of agent discovery (RFC 1256)."""
+
+    ROUTER_ADVERTISEMENT = 9
+    ROUTER_SOLICITATION = 10
+
+
+@unique
+class DiscoveryExtensionType(IntEnum):
+    """Extensions of Agent Advertisements, a space of their own (RFC 5944 1.8, 2.1)."""
+
+    PADDING = 0
+    MOBILITY_AGENT = 16
+    PREFIX_LENGTHS = 19
+
+
+class AgentFlag(IntFlag):
+    """Flags of the Mobility Agent Advertisement extension (RFC 5944 2.1.1)."""
+
+    REGISTRATION_REQUIRED = 0x8000
+    BUSY = 0x4000
+    HOME_AGENT = 0x2000
+    FOREIGN_AGENT = 0x1000
+    MINIMAL_ENCAPSULATION = 0x0800
+    GRE_ENCAPSULATION = 0x0400
+    REVERSE_TUNNELING = 0x0100
+    UDP_TUNNELING = 0x0080
+    REVOCATION = 0x0040
+    REGIONAL_REGISTRATION = 0x0020
 
 
 @unique

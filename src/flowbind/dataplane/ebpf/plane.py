@@ -26,7 +26,7 @@ from flowbind.dataplane.base import (
 )
 from flowbind.dataplane.ebpf import layout, libbpf
 from flowbind.dataplane.ebpf.pins import Pins
-from flowbind.dataplane.home_link import HomeLink, host_route, remove_proxies
+from flowbind.dataplane.interception import Interception, host_route, remove_proxies
 from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.decision import Decision, Packet, decide
 from flowbind.model.flow import FlowRule
@@ -108,7 +108,8 @@ class EbpfDataPlane:
         self._maps = {name: bpf_object.map(name, *sizes) for name, sizes in _MAPS.items()}
         processors = library.call("libbpf_num_possible_cpus")
         self._counters = bpf_object.map("counters_map", 4, 8 * processors)
-        self._home_link = HomeLink(device, settings.home_link) if settings.home_link else None
+        link = settings.home_link
+        self._interception = Interception(device, link) if link else None
         self._open = True
         self.warnings: list[str] = []
 
@@ -138,8 +139,8 @@ class EbpfDataPlane:
                 settings.default_route,
             )
         )
-        if self._home_link:
-            self._home_link.configure(self._away())
+        if self._interception:
+            self._interception.configure(self._away())
         elif settings.role is Role.HOME_AGENT:
             remove_proxies()
         if settings.role is Role.HOME_AGENT and not netlink.forwards_packets():
@@ -147,7 +148,7 @@ class EbpfDataPlane:
 
     def _networks(self) -> tuple[IPv4Network, ...]:
         """What leads to the device: with a home link only the nodes that are away from it."""
-        if self._home_link:
+        if self._interception:
             return tuple(host_route(home_address) for home_address in self._away())
         return self._settings.home_networks
 
@@ -206,8 +207,8 @@ class EbpfDataPlane:
         ]
         value = layout.pack_node(node, ifindexes, generation % (1 << 32), slot)
         self._maps["nodes_map"].update(node.home_address.packed, value)
-        if self._home_link:
-            self._home_link.intercept(node.home_address)
+        if self._interception:
+            self._interception.intercept(node.home_address)
 
     def _node(self, home_address: IPv4Address) -> layout.NodeValue | None:
         value = self._maps["nodes_map"].lookup(home_address.packed)
@@ -215,8 +216,8 @@ class EbpfDataPlane:
 
     def remove(self, home_address: IPv4Address) -> None:
         """Stop forwarding for a home address."""
-        if self._home_link:
-            self._home_link.release(home_address)
+        if self._interception:
+            self._interception.release(home_address)
         self._maps["nodes_map"].delete(home_address.packed)
         for slot in (0, 1):
             self._maps["policies_map"].delete(layout.policy_key(home_address, slot))

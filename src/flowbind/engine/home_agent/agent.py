@@ -5,8 +5,9 @@ be carried out is undone and answered with 130 (`EffectFailed`).
 """
 
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import IPv4Address
-from typing import Final
+from typing import Any, Final
 
 from msgspec import structs
 
@@ -21,6 +22,7 @@ from flowbind.effects import (
     SaveNode,
     SendDatagram,
 )
+from flowbind.engine.chance import Chance, no_chance
 from flowbind.engine.deadlines import Deadlines
 from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
 from flowbind.engine.home_agent.denials import Denials
@@ -31,11 +33,13 @@ from flowbind.engine.home_agent.flows import (
     overwritten,
     replaced,
 )
+from flowbind.engine.home_agent.home_link import HomeLink
 from flowbind.engine.home_agent.projection import forwards_alike, project, rules_in_force
 from flowbind.engine.home_agent.replies import (
     Policy,
     denial_instead_of,
     home_address_of,
+    is_from_home,
     policy_of,
     reply_to,
 )
@@ -47,7 +51,16 @@ from flowbind.engine.home_agent.validation import (
     check_identification,
 )
 from flowbind.engine.refusal import Refused
-from flowbind.events import EffectFailed, Event, Received, Restored, TimerExpired
+from flowbind.events import (
+    EffectFailed,
+    Event,
+    IcmpReceived,
+    LinkDown,
+    LinkUp,
+    Received,
+    Restored,
+    TimerExpired,
+)
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.errors import WireError
@@ -67,7 +80,9 @@ _LONGEST_LIFETIME_S: Final = INFINITE_LIFETIME_S - 1
 class HomeAgent:
     """Keeps the bindings of its mobile nodes. The tables are for reading only."""
 
-    def __init__(self, config: HomeAgentConfig, nonces: Nonces = no_nonces) -> None:
+    def __init__(
+        self, config: HomeAgentConfig, nonces: Nonces = no_nonces, chance: Chance = no_chance
+    ) -> None:
         self.config = config
         self._nonces = nonces
         self.records: dict[IPv4Address, NodeRecord] = {}
@@ -77,28 +92,30 @@ class HomeAgent:
         self._expiries: Deadlines[IPv4Address] = Deadlines()
         self._repairs: Deadlines[IPv4Address] = Deadlines()
         self._denials = Denials()
+        self._home_link = HomeLink(config, chance, self.statistics)
+        self._handlers: dict[type[Event], Callable[[Any, float], list[Effect]]] = {
+            Received: self._on_received,
+            TimerExpired: self._on_timer,
+            Restored: self._on_restored,
+            EffectFailed: self._on_effect_failed,
+            LinkUp: self._on_link_up,
+            LinkDown: self._home_link.down,
+            IcmpReceived: self._home_link.heard,
+        }
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take in one event at Unix time `now`; return what is to be done, in order."""
-        match event:
-            case Received():
-                return self._on_received(event, now)
-            case TimerExpired():
-                return [*self._expire(now), *self._repair(now)]
-            case Restored():
-                return self._on_restored(event, now)
-            case EffectFailed():
-                return self._on_effect_failed(event, now)
-            case _:
-                # The others are the mobile node's.
-                return []
+        handler = self._handlers.get(type(event))
+        # The others are the mobile node's.
+        return handler(event, now) if handler else []
 
     def deadline(self) -> float | None:
         """Return the Unix time at which TimerExpired is wanted, or None."""
-        expiry, repair = self._expiries.next(), self._repairs.next()
-        if expiry is None or repair is None:
-            return repair if expiry is None else expiry
-        return min(expiry, repair)
+        moments = (self._expiries.next(), self._repairs.next(), self._home_link.deadline())
+        return min([each for each in moments if each is not None], default=None)
+
+    def _on_timer(self, _event: TimerExpired, now: float) -> list[Effect]:
+        return [*self._expire(now), *self._repair(now), *self._home_link.due(now)]
 
     # ---- registration (RFC 5944 3.8.2)
 
@@ -150,9 +167,11 @@ class HomeAgent:
         # A record without bindings is kept for its Identification: it stops the replay of requests
         # that were accepted a moment ago.
         save = SaveNode(after, before)
+        from_home = is_from_home(message, event.source)
+        told = self._home_link.granted(record, after, now, from_home=from_home)
         if forwards_alike(record, after):
-            return [save, reply]
-        return [self._forwarding(entry, after), save, reply, *_news(record, after)]
+            return [save, reply, *told]
+        return [self._forwarding(entry, after), save, reply, *told, *_news(record, after)]
 
     def _granted(
         self,
@@ -221,6 +240,7 @@ class HomeAgent:
             self._expiries.set(after.home_address, first)
         else:
             self._expiries.clear(after.home_address)
+            self._home_link.forget(after.home_address)
 
     def _forwarding(self, entry: MobileNodeEntry, record: NodeRecord) -> Effect:
         node = project(self.config, entry, record)
@@ -282,6 +302,13 @@ class HomeAgent:
 
     # ---- start, and what goes wrong
 
+    def _on_link_up(self, event: LinkUp, now: float) -> list[Effect]:
+        """Have every binding forwarded by again: the proxy entries have gone with the link."""
+        for record in self.records.values():
+            if record.bindings:
+                self._repairs.set(record.home_address, now)
+        return self._home_link.up(event, now)
+
     def _on_restored(self, event: Restored, now: float) -> list[Effect]:
         effects: list[Effect] = []
         for record in event.records:
@@ -321,6 +348,7 @@ class HomeAgent:
         """Return to the record before, but for Identification and nonce: they have been used."""
         record = save.record
         current = self.records[record.home_address]
+        self._home_link.forget(record.home_address)
         if (current.bindings, current.rules) != (record.bindings, record.rules):
             # A later request has been granted since; it stands.
             return []

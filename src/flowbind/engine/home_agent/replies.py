@@ -61,7 +61,15 @@ def reply_to(
         source_port=MOBILE_IP_PORT,
         destination=event.source,
         destination_port=event.source_port,
+        # 3.8.3.1: past any binding that there may be.
+        interface=config.home_link if is_from_home(request, event.source) else None,
     )
+
+
+def is_from_home(request: RegistrationRequest, source: IPv4Address) -> bool:
+    """Tell whether this is how a node deregisters that has returned home (3.8.3.1)."""
+    at_home = request.care_of_address == request.home_address == source
+    return at_home and request.lifetime_s == 0
 
 
 def policy_of(rules: tuple[FlowRule, ...]) -> Policy:

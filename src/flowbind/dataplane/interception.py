@@ -1,4 +1,4 @@
-"""The home link of a home agent: interception by proxy ARP (RFC 5944 4.2.3, 4.6).
+"""Interception on the home link of a home agent, by proxy ARP (RFC 5944 4.2.3, 4.6).
 
 A node that is away has a route of its own into the tunnel device and a proxy entry on the home
 link; one without binding has neither, so that whatever is sent to it goes onto the link. The kernel
@@ -25,8 +25,8 @@ def host_route(address: IPv4Address) -> IPv4Network:
     return IPv4Network((address, 32))
 
 
-class HomeLink:
-    """The link of the nodes' home networks. Every method raises DataPlaneError."""
+class Interception:
+    """On one link, that of the nodes' home networks. Every method raises DataPlaneError."""
 
     def __init__(self, device: Device, interface: str) -> None:
         self._device = device
