@@ -29,6 +29,7 @@ class HomeAgent:
         self._socket = directory / "home-agent.sock"
         self._log = directory / "home-agent.log"
         configuration = directory / "home-agent.toml"
+        configuration.touch(mode=0o600)
         configuration.write_text(self._configuration(pins / "home-agent", nodes))
         command = [sys.executable, "-m", "flowbind.daemon", "home-agent", "-c", str(configuration)]
         with self._log.open("w") as log:

@@ -1,6 +1,7 @@
 """What every daemon's process does alike: warn, say that it is ready, wait for the end."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Coroutine, Iterable
@@ -32,6 +33,9 @@ def tell_what_was_found(found: Reconciliation) -> None:
 
 async def until_told(*duties: Coroutine[Any, Any, NoReturn]) -> None:
     """Do these duties until SIGTERM or SIGINT. A duty that fails ends the daemon with its error."""
+    # What the start has made stays: no collection is to go through it.
+    gc.freeze()
+    gc.enable()
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _ENDING:
