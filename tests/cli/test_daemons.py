@@ -47,6 +47,9 @@ def test_check_hands_its_file_on(become):
 
 def test_the_rotation_of_a_key_hands_its_file_and_the_node_on(become):
     assert become("key", "rotate", "a.toml") == ["rotate-key", "--", "a.toml"]
+    assert become("key", "rotate", "a.toml", "--nai", "node5@fleet.example") == [
+        "rotate-key", "--nai=node5@fleet.example", "--", "a.toml",
+    ]  # fmt: skip
     assert become("key", "rotate", "a.toml", "--home-address", "10.9.0.5") == [
         "rotate-key", "--home-address=10.9.0.5", "--", "a.toml",
     ]  # fmt: skip

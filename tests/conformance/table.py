@@ -30,6 +30,7 @@ OTHERWISE: Final = "otherwise"
 _TITLES: Final = {
     "7629": "RFC 7629: Flow-Binding Support for Mobile IP",
     "5944": "RFC 5944: IP Mobility Support for IPv4",
+    "2794": "RFC 2794: Mobile IP Network Access Identifier Extension for IPv4",
 }
 _COLUMNS: Final = (
     "| Clause | Section | Level | What it asks | State | Tests | Cases |",

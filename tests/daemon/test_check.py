@@ -131,6 +131,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "shortcut": True,
         "home_link": None,
         "advertisement_interval_s": 600.0,
+        "address_pool": [],
         "mobile_nodes": [],
     }
 

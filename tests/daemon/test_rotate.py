@@ -124,7 +124,7 @@ def test_while_a_change_is_under_way_there_is_no_other(rotate, written, present_
     [
         ("home-agent", ["--home-address", "10.9.0.7"], "has no mobile node 10.9.0.7"),
         ("mobile-node", ["--home-address", "10.9.0.7"], "has no mobile node 10.9.0.7"),
-        ("home-agent", [], "has several mobile nodes: say which by --home-address"),
+        ("home-agent", [], "has several mobile nodes: say which by --home-address or --nai"),
     ],
 )
 def test_a_node_that_is_not_named_well(rotate, read, file, configuration, role, arguments, problem):

@@ -29,10 +29,12 @@ def key_rotate(
     home_address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="The node, at a home agent of several.")
     ] = None,
+    nai: Annotated[str | None, typer.Option(metavar="NAI", help="The same, by its name.")] = None,
 ) -> None:
     """Write a node's next key into a file, and print how both ends come to use it.
 
     No configuration is changed, and no key is printed.
     """
     node = [] if home_address is None else [f"--home-address={home_address}"]
+    node += [] if nai is None else [f"--nai={nai}"]
     become("rotate-key", *node, "--", str(file))

@@ -127,6 +127,7 @@ def _status(status: Status) -> tuple[View, ...]:
         ("uptime", duration(status.uptime_s)),
         ("home agent", status.home_agent),
         ("home address", _or_dash(status.home_address)),
+        *((("NAI", status.nai),) if status.nai else ()),
         ("mobile nodes", str(status.mobile_nodes)),
         ("bindings", str(status.bindings)),
         ("multipath", status.multipath),
@@ -139,11 +140,13 @@ def _status(status: Status) -> tuple[View, ...]:
 
 
 def _bindings(rows: tuple[BindingRow, ...]) -> View:
+    named = any(row.nai for row in rows)
     return View(
-        ("home address", "BID", "care-of address", "interface", "access", "label", "tunnel",
-         "lifetime", "remaining"),
+        (*(("NAI",) if named else ()), "home address", "BID", "care-of address", "interface",
+         "access", "label", "tunnel", "lifetime", "remaining"),
         tuple(
-            (row.home_address, _or_dash(row.bid), row.care_of_address, _or_dash(row.interface),
+            (*((_or_dash(row.nai),) if named else ()),
+             row.home_address, _or_dash(row.bid), row.care_of_address, _or_dash(row.interface),
              row.access, str(row.label), row.encapsulation, duration(row.lifetime_s),
              duration(row.remaining_s))
             for row in rows

@@ -66,7 +66,10 @@ Request = (
 
 
 class Status(Struct, frozen=True, tag="status", kw_only=True):
-    """A daemon in one look. `counters` holds engine and data plane counters by name."""
+    """A daemon in one look. `counters` holds engine and data plane counters by name.
+
+    `nai` is a mobile node's own name, if it has one.
+    """
 
     role: str
     version: str
@@ -78,10 +81,11 @@ class Status(Struct, frozen=True, tag="status", kw_only=True):
     bindings: int
     multipath: str
     counters: dict[str, int]
+    nai: str | None = None
 
 
 class BindingRow(Struct, frozen=True, kw_only=True):
-    """One binding. `remaining_s` is the rest of its lifetime."""
+    """One binding. `remaining_s` is the rest of its lifetime, `nai` the name of its node."""
 
     home_address: str
     bid: int | None
@@ -92,6 +96,7 @@ class BindingRow(Struct, frozen=True, kw_only=True):
     encapsulation: str
     lifetime_s: int
     remaining_s: float
+    nai: str | None = None
 
 
 class Bindings(Struct, frozen=True, tag="bindings"):

@@ -57,9 +57,14 @@ class Role(Protocol):
     name: str
     home_agent: IPv4Address
     home_address: IPv4Address | None
+    nai: str | None
 
     def mobile_nodes(self) -> int:
         """How many mobile nodes there are."""
+        ...
+
+    def nai_of(self, home_address: IPv4Address) -> str | None:
+        """The name of the node with this home address, if it has one."""
         ...
 
     def multipath(self) -> str:
@@ -144,6 +149,7 @@ class Answers:
             bindings=len(role.bindings()),
             multipath=role.multipath(),
             counters={**role.counters(), **self._plane.statistics()},
+            nai=role.nai,
         )
 
     def _bindings(self) -> Bindings:
@@ -151,7 +157,12 @@ class Answers:
         bindings = sorted(
             self._role.bindings(), key=lambda each: (each[0], each[1].bid or PLAIN_BID)
         )
-        return Bindings(tuple(_binding_row(address, each, now) for address, each in bindings))
+        return Bindings(
+            tuple(
+                _binding_row(address, each, now, self._role.nai_of(address))
+                for address, each in bindings
+            )
+        )
 
     def _flows(self) -> Flows:
         forwarding = self._role.forwarding()
@@ -199,7 +210,9 @@ class Answers:
         )
 
 
-def _binding_row(home_address: IPv4Address, binding: Binding, now: float) -> BindingRow:
+def _binding_row(
+    home_address: IPv4Address, binding: Binding, now: float, nai: str | None
+) -> BindingRow:
     return BindingRow(
         home_address=str(home_address),
         bid=binding.bid,
@@ -210,6 +223,7 @@ def _binding_row(home_address: IPv4Address, binding: Binding, now: float) -> Bin
         encapsulation=binding.encapsulation.value,
         lifetime_s=binding.lifetime_s,
         remaining_s=round(max(0.0, binding.expires_at - now), 3),
+        nai=nai,
     )
 
 

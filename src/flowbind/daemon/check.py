@@ -77,7 +77,7 @@ class AssociationReport(Struct, frozen=True, kw_only=True):
 class NodeReport(Struct, frozen=True, kw_only=True):
     """A mobile node that a home agent serves. Its first association is also shown by itself."""
 
-    home_address: str
+    home_address: str | None
     spi: int
     algorithm: str
     timestamp_tolerance_s: float
@@ -85,6 +85,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     multipath: bool
     label_weights: tuple[LabelWeight, ...]
     simultaneous_bindings: bool
+    nai: str | None
 
 
 class _Host(Struct, frozen=True, kw_only=True):
@@ -115,6 +116,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     shortcut: bool
     home_link: str | None
     advertisement_interval_s: float
+    address_pool: tuple[str, ...]
     mobile_nodes: tuple[NodeReport, ...]
 
 
@@ -213,6 +215,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         shortcut=settings.shortcut,
         home_link=config.home_link,
         advertisement_interval_s=config.advertisement_interval_s,
+        address_pool=tuple(map(str, config.address_pool)),
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
     )
 
@@ -220,7 +223,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
 def _node_report(entry: MobileNodeEntry) -> NodeReport:
     associations = tuple(map(_association_report, entry.associations))
     return NodeReport(
-        home_address=str(entry.home_address),
+        home_address=str(entry.home_address) if entry.home_address else None,
         spi=associations[0].spi,
         algorithm=associations[0].algorithm,
         timestamp_tolerance_s=associations[0].timestamp_tolerance_s,
@@ -228,6 +231,7 @@ def _node_report(entry: MobileNodeEntry) -> NodeReport:
         multipath=entry.multipath,
         label_weights=tuple(LabelWeight(label, weight) for label, weight in entry.label_weights),
         simultaneous_bindings=entry.simultaneous_bindings,
+        nai=entry.nai,
     )
 
 
@@ -304,6 +308,8 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
     yield f"  home link      {_home_link_text(report)}"
+    if report.address_pool:
+        yield f"  address pool   {', '.join(report.address_pool)}"
     yield ""
     yield _count(len(report.mobile_nodes), "mobile node")
     yield from _columns([row for each in report.mobile_nodes for row in _node_rows(each)])
@@ -325,7 +331,8 @@ def _node_rows(node: NodeReport) -> Iterator[tuple[str, ...]]:
         for each in node.associations
     )
     weights = ", ".join(f"label {w.label}: weight {w.weight}" for w in node.label_weights)
-    yield node.home_address, *first, _bindings_text(node), weights
+    address = node.home_address or "of the pool"
+    yield f"{node.nai}, {address}" if node.nai else address, *first, _bindings_text(node), weights
     for each in further:
         yield "", *each, "", ""
 

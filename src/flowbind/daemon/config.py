@@ -6,7 +6,6 @@ A path in a setting stays a string here: nothing is opened but the configuration
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final
 
@@ -24,16 +23,15 @@ from flowbind.daemon.config_keys import (
     ASSOCIATION_KEYS,
     FURTHER_KEY,
     OTHERS,
-    TOLERANCE_KEY,
     Keys,
 )
+from flowbind.daemon.config_nodes import read_nodes
 from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read_table, unknown
 from flowbind.model.binding import Encapsulation
 from flowbind.model.config import (
     HomeAgentConfig,
     InterfaceConfig,
     MobileNodeConfig,
-    MobileNodeEntry,
     OverwriteScope,
     UnknownBid,
 )
@@ -70,16 +68,8 @@ _HOME_AGENT_KEYS: Final = (
     Key("shortcut", "shortcut", values.switch),
     Key("home-link", "home_link", values.device),
     Key("advertisement-interval", "advertisement_interval_s", values.duration("4s", "30m")),
+    Key("address-pool", "address_pool", values.pool),
     *_HOST_KEYS,
-)
-_NODE_ASSOCIATION_KEYS: Final = (*ASSOCIATION_KEYS, TOLERANCE_KEY)
-_NODE_KEYS: Final = (
-    Key("home-address", "home_address", values.address, required=True),
-    *_NODE_ASSOCIATION_KEYS,
-    FURTHER_KEY,
-    Key("multipath", "multipath", values.switch),
-    Key("label-weights", "label_weights", values.label_weights),
-    Key("simultaneous-bindings", "simultaneous_bindings", values.switch),
 )
 _MOBILE_NODE_KEYS: Final = (
     Key("home-address", "home_address", values.address, required=True),
@@ -226,27 +216,12 @@ class _Reader:
         if found.get("device", DEFAULT_DEVICE) == found.get("home_link"):
             self._findings.problem(where, "home-link: this is the daemon's own device")
         engine = _part(found, HomeAgentConfig)
-        engine["mobile_nodes"] = self._mobile_nodes(engine)
+        engine["mobile_nodes"] = read_nodes(self._findings, self._keys, self._document, engine)
         engine["static_flows"] = read_static_flows(self._findings, self._document)
         if self._findings.problems:
             return None
         warnings = tuple(self._findings.warnings)
         return HomeAgentSettings(HomeAgentConfig(**engine), warnings=warnings, **found)
-
-    def _mobile_nodes(self, home_agent: Found) -> tuple[MobileNodeEntry, ...]:
-        entries: list[MobileNodeEntry] = []
-        known: dict[IPv4Address, str] = {}
-        for where, table in self._array("mobile-node", "home-address"):
-            found = read_table(self._findings, where, table, _NODE_KEYS)
-            associations = self._keys.associations(where, table, found, _NODE_ASSOCIATION_KEYS)
-            if home_address := found.get("home_address"):
-                for problem in _home_address_problems(home_address, home_agent, known):
-                    self._findings.problem(where, f"home-address: {problem}")
-                known.setdefault(home_address, where)
-                entries.append(MobileNodeEntry(associations=associations, **found))
-        if not self._document.get("mobile-node"):
-            self._findings.warn("", "no [[mobile-node]]: nobody is served")
-        return tuple(entries)
 
     def mobile_node(self, table: Mapping[str, object]) -> MobileNodeSettings | None:
         where = "[mobile-node]"
@@ -299,19 +274,3 @@ class _Reader:
 def _part(found: Found, kind: type[HomeAgentConfig | MobileNodeConfig]) -> Found:
     """Take the fields of the engine's part out of what a table said."""
     return {name: found.pop(name) for name in kind.__struct_fields__ if name in found}
-
-
-def _home_address_problems(
-    home_address: IPv4Address, home_agent: Found, known: Mapping[IPv4Address, str]
-) -> Iterator[str]:
-    home_networks: tuple[IPv4Network, ...] | None = home_agent.get("home_networks")
-    if home_networks is not None:
-        mine = [each for each in home_networks if home_address in each]
-        if not mine:
-            yield f"{home_address} is in none of the home-networks"
-        if any(home_address in values.unusable_in(each) for each in mine):
-            yield f"{home_address} is the address of a whole network"
-    if home_address == home_agent.get("address"):
-        yield f"{home_address} is the home agent's own address"
-    if home_address in known:
-        yield f"{known[home_address]} has {home_address} already"

@@ -73,11 +73,11 @@ def unknown(
 
 
 def read_array(
-    findings: Findings, document: Mapping[str, object], name: str, names: str
+    findings: Findings, document: Mapping[str, object], name: str, *names: str
 ) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Yield each table of an array, with the words that tell an operator which one it is.
 
-    `names` is the key whose value names such a table.
+    `names` are the keys whose value names such a table; the first that is there does.
     """
     tables = as_array(document.get(name, []))
     if tables is None:
@@ -90,6 +90,6 @@ def read_array(
         if table is None:
             findings.problem(where, f"expected a table, found {shown(each)}")
             continue
-        title = table.get(names)
+        title = next((table[each] for each in names if each in table), None)
         known = isinstance(title, str) and 0 < len(title) <= _LONGEST_TITLE
         yield f"{where} ({title})" if known else where, table

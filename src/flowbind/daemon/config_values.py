@@ -49,8 +49,8 @@ _LARGEST_SHOWN: Final = 1 << 64
 _LONGEST_WORD: Final = 64
 _LONGEST_MATCH: Final = 1000
 _LONGEST_DEVICE_OCTETS: Final = 15
+_LONGEST_NAI_OCTETS: Final = 255
 _LONGEST_SOCKET_OCTETS: Final = 107
-_LONGEST_POINT_TO_POINT: Final = 31
 _OCTET: Final = 0xFF
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)", re.ASCII)
@@ -245,11 +245,20 @@ def networks(value: object) -> tuple[IPv4Network, ...]:
     return found
 
 
-def unusable_in(home_network: IPv4Network) -> frozenset[IPv4Address]:
-    """Return the addresses of a network that no node can have."""
-    if home_network.prefixlen >= _LONGEST_POINT_TO_POINT:
-        return frozenset()
-    return frozenset({home_network.network_address, home_network.broadcast_address})
+def pool(value: object) -> tuple[IPv4Network, ...]:
+    """Read one prefix, or several of which none contains another."""
+    return (network(value),) if isinstance(value, str) else networks(value)
+
+
+def nai(value: object) -> str:
+    """Read a network access identifier: a name, and behind an @ the realm that knows it."""
+    text = _string(value, "an NAI such as node5@fleet.example")
+    user, at, realm = text.partition("@")
+    if not user or (at and not realm) or "@" in realm or any(each.isspace() for each in text):
+        raise _expected("an NAI such as node5@fleet.example", value)
+    if len(text.encode()) > _LONGEST_NAI_OCTETS:
+        raise ValueError(f"an NAI has at most {_LONGEST_NAI_OCTETS} octets")
+    return text
 
 
 def device(value: object) -> str:

@@ -104,18 +104,22 @@ class HomeAgentRole:
 
     def __init__(self, engine: HomeAgent) -> None:
         self._engine = engine
-        self._entries = {each.home_address: each for each in engine.config.mobile_nodes}
         self.home_agent = engine.config.address
         self.home_address: IPv4Address | None = None
+        self.nai: str | None = None
 
     def mobile_nodes(self) -> int:
         """How many mobile nodes are configured."""
-        return len(self._entries)
+        return len(self._engine.config.mobile_nodes)
+
+    def nai_of(self, home_address: IPv4Address) -> str | None:
+        """The name of the node with this home address, if it has one."""
+        return self._engine.identities.entries[home_address].nai
 
     def multipath(self) -> str:
         """For how many of them multipath is allowed."""
-        allowed = sum(each.multipath for each in self._entries.values())
-        return {0: "off", len(self._entries): "on"}.get(allowed, f"on for {allowed}")
+        allowed = sum(each.multipath for each in self._engine.config.mobile_nodes)
+        return {0: "off", self.mobile_nodes(): "on"}.get(allowed, f"on for {allowed}")
 
     def bindings(self) -> list[tuple[IPv4Address, Binding]]:
         """Every binding and whose it is."""
@@ -145,7 +149,7 @@ class HomeAgentRole:
     def forwarding(self) -> Mapping[IPv4Address, NodeForwarding]:
         """What is forwarded by, for each node."""
         projected = (
-            project(self._engine.config, self._entries[address], record)
+            project(self._engine.config, self._engine.identities.entries[address], record)
             for address, record in sorted(self._engine.records.items())
         )
         return {node.home_address: node for node in projected if node}

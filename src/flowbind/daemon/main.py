@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command == "check":
         return run_check(given.file, as_json=given.json)
     if given.command == "rotate-key":
-        return run_rotate(given.file, given.home_address)
+        return run_rotate(given.file, given.node)
     try:
         settings = _settings_of(given.command, given.config)
         start_logging(settings.log_level)
@@ -102,5 +102,6 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true")
     rotate = commands.add_parser("rotate-key", allow_abbrev=False)
     rotate.add_argument("file", type=Path, metavar="FILE")
-    rotate.add_argument("--home-address", metavar="ADDRESS")
+    rotate.add_argument("--home-address", dest="node", metavar="ADDRESS")
+    rotate.add_argument("--nai", dest="node", metavar="NAI")
     return parser

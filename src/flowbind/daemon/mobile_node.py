@@ -131,10 +131,15 @@ class MobileNodeRole:
         self._loop = loop
         self.home_agent = engine.config.home_agent
         self.home_address: IPv4Address | None = engine.config.home_address
+        self.nai = engine.config.nai
 
     def mobile_nodes(self) -> int:
         """This one."""
         return 1
+
+    def nai_of(self, _home_address: IPv4Address) -> str | None:
+        """The name of this one, if it has one."""
+        return self.nai
 
     def multipath(self) -> str:
         """What the configuration says of multipath."""

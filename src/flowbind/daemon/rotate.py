@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from flowbind.auth.association import (
     SecurityAssociation,
 )
 from flowbind.daemon.config import ConfigError, HomeAgentSettings, read_settings
+from flowbind.model.config import MobileNodeConfig, MobileNodeEntry
 
 _OK: Final = 0
 _FAILED: Final = 1
@@ -57,15 +58,21 @@ let `flowbind check` read the file before you restart the daemon; what forwards 
 class _Node(Struct, frozen=True):
     """A mobile node as one of the two ends is configured for it; `table` is what TOML says."""
 
-    home_address: IPv4Address
+    home_address: IPv4Address | None
+    nai: str | None
     associations: tuple[SecurityAssociation, ...]
     table: Mapping[str, Any]
 
+    @property
+    def name(self) -> str:
+        """What an operator knows it by."""
+        return str(self.home_address or self.nai)
 
-def run_rotate(path: Path, home_address: str | None) -> int:
+
+def run_rotate(path: Path, name: str | None) -> int:
     """Make the next key of a node and print what is to be done; return the exit status."""
     try:
-        plan = rotate(path, home_address)
+        plan = rotate(path, name)
     except ConfigError as error:
         for problem in error.problems:
             sys.stderr.write(f"flowbind: {problem}\n")
@@ -77,46 +84,46 @@ def run_rotate(path: Path, home_address: str | None) -> int:
     return _OK
 
 
-def rotate(path: Path, home_address: str | None) -> str:
+def rotate(path: Path, name: str | None) -> str:
     """Write the next key of a node into a new file beside its present one; return the plan.
 
-    `path` is the configuration of either end; at a home agent `home_address` names the node. Raises
-    ConfigError, also while the node has several associations, and OSError if there can be no such
-    file, for instance since there is one already.
+    `path` is the configuration of either end; at a home agent `name` is the home address or the NAI
+    of the node. Raises ConfigError, also while the node has several associations, and OSError if
+    there can be no such file, for instance since there is one already.
     """
-    node = _node(path, home_address)
+    node = _node(path, name)
     old, *others = (each.spi for each in node.associations)
     if others:
         spis = ", ".join(map(str, (old, *others)))
-        what = f"{node.home_address} has several associations (SPI {spis}): end that change first"
+        what = f"{node.name} has several associations (SPI {spis}): end that change first"
         raise ConfigError((f"{path}: {what}",))
     spi = _next_spi(old)
     key_file = _key_file(node, old, spi)
     file = path.parent / key_file
     _write_key(file)
     return _PLAN.format(
-        node=node.home_address, spi=spi, old=old, file=file, key_file=_quoted(str(key_file))
+        node=node.name, spi=spi, old=old, file=file, key_file=_quoted(str(key_file))
     )
 
 
-def _node(path: Path, home_address: str | None) -> _Node:
+def _node(path: Path, name: str | None) -> _Node:
     settings = read_settings(path)
-    nodes: Iterable[tuple[IPv4Address, tuple[SecurityAssociation, ...]]]
     # It has just been read without a problem: every table has become a node.
     tables = tomllib.loads(path.read_text("utf-8"))["mobile-node"]
+    nodes: list[MobileNodeEntry | MobileNodeConfig]
     if isinstance(settings, HomeAgentSettings):
-        nodes = ((each.home_address, each.associations) for each in settings.engine.mobile_nodes)
+        nodes = [*settings.engine.mobile_nodes]
     else:
-        nodes = ((settings.engine.home_address, settings.engine.associations),)
+        nodes = [settings.engine]
         tables = [tables]
     found = [
-        _Node(*node, table)
+        _Node(node.home_address, node.nai, node.associations, table)
         for node, table in zip(nodes, tables, strict=True)
-        if home_address in {None, str(node[0])}
+        if name in {None, str(node.home_address), node.nai}
     ]
     if len(found) != 1:
-        wanted = "has several mobile nodes: say which by --home-address"
-        what = f"has no mobile node {home_address}" if home_address else wanted
+        wanted = "has several mobile nodes: say which by --home-address or --nai"
+        what = f"has no mobile node {name}" if name else wanted
         raise ConfigError((f"{path}: {what}",))
     return found[0]
 
@@ -129,7 +136,7 @@ def _key_file(node: _Node, old: int, spi: int) -> Path:
     """Name the new file after the present one, as node5, node5-257, node5-258, and so on."""
     present = node.table.get("key-file")
     if present is None:
-        return Path(f"{node.home_address}-{spi}.key")
+        return Path(f"{node.name.replace('/', '_')}-{spi}.key")
     name = Path(present).name.removesuffix(f"-{old}")
     return Path(present).with_name(f"{name}-{spi}")
 

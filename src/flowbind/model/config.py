@@ -2,6 +2,7 @@
 
 from enum import StrEnum, unique
 from ipaddress import IPv4Address, IPv4Network
+from typing import Final
 
 from msgspec import Struct
 
@@ -10,6 +11,8 @@ from flowbind.model.binding import Encapsulation
 from flowbind.model.flow import PolicyRule
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.traffic_selector import TrafficSelector
+
+_LONGEST_POINT_TO_POINT: Final = 31
 
 
 class StaticFlow(Struct, frozen=True):
@@ -22,18 +25,25 @@ class StaticFlow(Struct, frozen=True):
 
 
 class MobileNodeEntry(Struct, frozen=True):
-    """A mobile node that the home agent serves.
+    """A mobile node that the home agent serves, known by its home address or by its `nai`.
 
-    Requests may use any of the `associations`, of which no two have the same SPI. `label_weights`
-    are pairs (If-Label, weight): the share of the flows that no rule names. With
-    `simultaneous_bindings` the S bit is granted: a copy of each packet to every care-of address.
+    One without a home address is given one of the address pool (RFC 2794). Requests may use any of
+    the `associations`, of which no two have the same SPI. `label_weights` are pairs (If-Label,
+    weight): the share of the flows that no rule names. With `simultaneous_bindings` the S bit is
+    granted: a copy of each packet to every care-of address.
     """
 
-    home_address: IPv4Address
+    home_address: IPv4Address | None
     associations: tuple[SecurityAssociation, ...]
     multipath: bool = True
     label_weights: tuple[tuple[int, int], ...] = ()
     simultaneous_bindings: bool = False
+    nai: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What an operator knows it by."""
+        return self.nai or str(self.home_address)
 
 
 @unique
@@ -57,7 +67,8 @@ class UnknownBid(StrEnum):
 class HomeAgentConfig(Struct, frozen=True):
     """What the engine of a home agent needs to know.
 
-    `home_link` is the device on whose link the home networks are, None if they are virtual.
+    `home_link` is the device on whose link the home networks are, None if they are virtual. Nodes
+    without a home address are given one of the `address_pool`, which is inside the home networks.
     """
 
     address: IPv4Address
@@ -72,6 +83,14 @@ class HomeAgentConfig(Struct, frozen=True):
     static_flows: tuple[StaticFlow, ...] = ()
     home_link: str | None = None
     advertisement_interval_s: float = 600.0
+    address_pool: tuple[IPv4Network, ...] = ()
+
+
+def unusable_in(home_network: IPv4Network) -> frozenset[IPv4Address]:
+    """Return the addresses of a network that no node can have."""
+    if home_network.prefixlen >= _LONGEST_POINT_TO_POINT:
+        return frozenset()
+    return frozenset({home_network.network_address, home_network.broadcast_address})
 
 
 class InterfaceConfig(Struct, frozen=True):
@@ -102,6 +121,7 @@ class MobileNodeConfig(Struct, frozen=True):
     accept_policy: bool = False
     probe_interval_s: float = 0.5
     probe_dead_after: int = 3
+    nai: str | None = None
 
     @property
     def association(self) -> SecurityAssociation:

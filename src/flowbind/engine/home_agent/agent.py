@@ -34,6 +34,7 @@ from flowbind.engine.home_agent.flows import (
     replaced,
 )
 from flowbind.engine.home_agent.home_link import HomeLink
+from flowbind.engine.home_agent.identity import UNKNOWN, Identities
 from flowbind.engine.home_agent.projection import forwards_alike, project, rules_in_force
 from flowbind.engine.home_agent.replies import (
     Policy,
@@ -87,7 +88,7 @@ class HomeAgent:
         self._nonces = nonces
         self.records: dict[IPv4Address, NodeRecord] = {}
         self.statistics: Counter[str] = Counter()
-        self._entries = {entry.home_address: entry for entry in config.mobile_nodes}
+        self.identities = Identities(config)
         # Of each node the first of its bindings to end.
         self._expiries: Deadlines[IPv4Address] = Deadlines()
         self._repairs: Deadlines[IPv4Address] = Deadlines()
@@ -128,7 +129,7 @@ class HomeAgent:
         if not isinstance(message, RegistrationRequest):
             self.statistics["discarded_not-a-request"] += 1
             return []
-        entry = self._entries.get(message.home_address)
+        entry = self.identities.find(message)
         if entry is None:
             self.statistics["refused_no-security-association"] += 1
             return []
@@ -137,7 +138,7 @@ class HomeAgent:
             association = association_of(message, entry)
             return self._on_request(event, message, entry, association, now)
         except Refused as refusal:
-            return self._refuse(event, message, association, refusal, now)
+            return self._refuse(event, message, entry, association, refusal, now)
 
     def _on_request(
         self,
@@ -148,12 +149,13 @@ class HomeAgent:
         now: float,
     ) -> list[Effect]:
         """Accept one Registration Request, or raise Refused and change nothing."""
-        before = self.records.get(message.home_address)
+        before = self.identities.record_of(entry, self.records)
         check_authenticator(event.payload, association)
         check_identification(message, association, before, now)
+        message = self.identities.addressed(message, entry, self.records, now)
         request = check_form(message, self.config, entry)
         lifetime_s = min(message.lifetime_s, self.config.max_lifetime_s, _LONGEST_LIFETIME_S)
-        record = before or NodeRecord(message.home_address, 0)
+        record = self.identities.begun(entry, message.home_address, before)
         nonce = self._nonces() if association.replay is Replay.NONCES else None
         simultaneous = _wants_simultaneous(request) and entry.simultaneous_bindings
         after = self._granted(record, request, nonce, lifetime_s, now, simultaneous=simultaneous)
@@ -163,10 +165,10 @@ class HomeAgent:
         reply = reply_to(
             event, message, self.config, association, code, now, lifetime_s, nonce, policy
         )
-        self._keep(after)
+        self._keep(after, entry)
         # A record without bindings is kept for its Identification: it stops the replay of requests
         # that were accepted a moment ago.
-        save = SaveNode(after, before)
+        save = SaveNode(after, before if before is record else None)
         from_home = is_from_home(message, event.source)
         told = self._home_link.granted(record, after, now, from_home=from_home)
         if forwards_alike(record, after):
@@ -233,7 +235,8 @@ class HomeAgent:
             return ()
         return policy_of(rules_in_force(self.config, record))
 
-    def _keep(self, after: NodeRecord) -> None:
+    def _keep(self, after: NodeRecord, entry: MobileNodeEntry) -> None:
+        self.identities.keep(after, entry)
         self.records[after.home_address] = after
         if after.bindings:
             first = min([each.expires_at for each in after.bindings])
@@ -250,6 +253,7 @@ class HomeAgent:
         self,
         event: Received,
         message: RegistrationRequest,
+        entry: MobileNodeEntry,
         association: SecurityAssociation | None,
         refusal: Refused,
         now: float,
@@ -258,18 +262,19 @@ class HomeAgent:
         self.statistics[f"refused_{refusal.reason}"] += 1
         if refusal.code is None or association is None:
             return []
-        place = self._denials.place(message, refusal, event.source, now)
+        place = self._denials.place(entry, message, refusal, event.source, now)
         if place == 0:
             return []
-        nonce, saved = self._nonce_of_denial(message.home_address, association, refusal.code)
+        nonce, saved = self._nonce_of_denial(entry, association, refusal.code)
+        message = self.identities.answerable(message, entry)
         reply = reply_to(event, message, self.config, association, refusal.code, now, nonce=nonce)
         if place > 1:
             return [*saved, reply]
-        text = f"{message.home_address}: request from {event.source} denied"
+        text = f"{entry.name}: request from {event.source} denied"
         return [*saved, reply, Log("warning", f"{text} with {int(refusal.code)}: {refusal.reason}")]
 
     def _nonce_of_denial(
-        self, home_address: IPv4Address, association: SecurityAssociation, code: ReplyCode
+        self, entry: MobileNodeEntry, association: SecurityAssociation, code: ReplyCode
     ) -> tuple[int | None, list[Effect]]:
         """5.7.2: a denial tells a new nonce too, which is durable before it is told.
 
@@ -278,11 +283,15 @@ class HomeAgent:
         """
         if association.replay is not Replay.NONCES:
             return None, []
-        before = self.records.get(home_address)
+        before = self.identities.record_of(entry, self.records)
         if code is ReplyCode.MOBILE_NODE_FAILED_AUTHENTICATION:
             return (before.nonce if before else None), []
         nonce = self._nonces()
-        after = structs.replace(before or NodeRecord(home_address, 0), nonce=nonce)
+        home_address = self.identities.home_address_of(entry) or UNKNOWN
+        after = structs.replace(self.identities.begun(entry, home_address, before), nonce=nonce)
+        if home_address == UNKNOWN:
+            self.identities.hold(after)
+            return nonce, []
         self.records[home_address] = after
         return nonce, [SaveNode(after, before)]
 
@@ -292,10 +301,11 @@ class HomeAgent:
         effects: list[Effect] = []
         for home_address in self._expiries.expired(now):
             before = self.records[home_address]
+            entry = self.identities.entries[home_address]
             after = _unexpired(before, now)
             self.statistics["expired"] += len(before.bindings) - len(after.bindings)
-            self._keep(after)
-            effects.append(self._forwarding(self._entries[home_address], after))
+            self._keep(after, entry)
+            effects.append(self._forwarding(entry, after))
             effects.append(SaveNode(after, before))
             effects += _news(before, after)
         return effects
@@ -312,12 +322,12 @@ class HomeAgent:
     def _on_restored(self, event: Restored, now: float) -> list[Effect]:
         effects: list[Effect] = []
         for record in event.records:
-            entry = self._entries.get(record.home_address)
+            entry = self.identities.restored(record)
             if entry is None:
                 effects.append(DeleteNode(record.home_address, record))
                 continue
             after = _unexpired(record, now)
-            self._keep(after)
+            self._keep(after, entry)
             if after.bindings:
                 effects.append(self._forwarding(entry, after))
             if after != record:
@@ -340,7 +350,7 @@ class HomeAgent:
             elif effect is not event.effect:
                 self._want_repair(effect, now)
         for reply in replies:
-            entry = self._entries[home_address_of(reply)]
+            entry = self.identities.entries[home_address_of(reply)]
             effects.append(denial_instead_of(reply, entry))
         return effects
 
@@ -352,12 +362,13 @@ class HomeAgent:
         if (current.bindings, current.rules) != (record.bindings, record.rules):
             # A later request has been granted since; it stands.
             return []
-        before = save.previous or NodeRecord(record.home_address, 0)
+        before = save.previous or NodeRecord(record.home_address, 0, nai=record.nai)
         restored = structs.replace(
             before, identification=current.identification, nonce=current.nonce
         )
-        self._keep(restored)
-        return [self._forwarding(self._entries[record.home_address], restored)]
+        entry = self.identities.entries[record.home_address]
+        self._keep(restored, entry)
+        return [self._forwarding(entry, restored)]
 
     def _want_repair(self, effect: Effect, at: float) -> None:
         """Have the data plane asked again, for a node whose forwarding may not be what it was."""
@@ -371,7 +382,7 @@ class HomeAgent:
 
     def _repair(self, now: float) -> list[Effect]:
         return [
-            self._forwarding(self._entries[home_address], self.records[home_address])
+            self._forwarding(self.identities.entries[home_address], self.records[home_address])
             for home_address in self._repairs.expired(now)
         ]
 

@@ -9,8 +9,11 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.engine.refusal import Refused
+from flowbind.model.config import MobileNodeEntry
 from flowbind.wire.iana import ReplyCode
 from flowbind.wire.registration import RegistrationRequest
+
+_Node = str | IPv4Address | None
 
 DENIAL_INTERVAL_S: Final = 1.0
 
@@ -31,13 +34,18 @@ class Denials:
     """
 
     def __init__(self) -> None:
-        self._said: dict[tuple[IPv4Address, str], dict[IPv4Address | int, float]] = {}
+        self._said: dict[tuple[_Node, str], dict[IPv4Address | int, float]] = {}
 
     def place(
-        self, request: RegistrationRequest, refusal: Refused, source: IPv4Address, now: float
+        self,
+        entry: MobileNodeEntry,
+        request: RegistrationRequest,
+        refusal: Refused,
+        source: IPv4Address,
+        now: float,
     ) -> int:
         """Return its place among its kind in the interval, counted from 1; 0 if it must wait."""
-        key = (request.home_address, refusal.reason)
+        key = (entry.nai or entry.home_address, refusal.reason)
         known = self._said.get(key, {})
         said = {each: at for each, at in known.items() if now - at < DENIAL_INTERVAL_S}
         most = _MOST.get(refusal.code)

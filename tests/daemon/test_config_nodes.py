@@ -1,0 +1,85 @@
+"""Nodes that a home agent knows by their NAI, and the pool of their home addresses."""
+
+from ipaddress import IPv4Network
+
+import pytest
+
+KEY = "00112233445566778899aabbccddeeff"
+A = {"nai": "a@x", "spi": 256, "key": KEY}
+POOL = "10.9.0.128/25"
+
+
+@pytest.fixture
+def home_agent(configuration):
+    def make(*nodes, **changes):
+        tables = configuration("home-agent", ["flow"], [])
+        return {
+            **tables,
+            "home-agent": {**tables["home-agent"], **changes},
+            "mobile-node": list(nodes),
+        }
+
+    return make
+
+
+@pytest.mark.rfc("2794", "2")
+def test_a_node_may_be_known_by_its_name_alone(read, home_agent):
+    config = read(home_agent(A, **{"address-pool": POOL})).engine
+    (node,) = config.mobile_nodes
+    assert (node.home_address, node.nai, node.name) == (None, "a@x", "a@x")
+    assert config.address_pool == (IPv4Network(POOL),)
+
+
+def test_several_prefixes_are_a_pool_too(read, home_agent):
+    pool = ["10.9.0.128/26", "10.9.0.240/28"]
+    config = read(home_agent(A, **{"address-pool": pool})).engine
+    assert config.address_pool == tuple(map(IPv4Network, pool))
+
+
+@pytest.mark.parametrize("name", ["node", "node@x", "ü@x", "a" * 253 + "@x"])
+def test_names(read, home_agent, name):
+    config = read(home_agent({**A, "nai": name}, **{"address-pool": POOL})).engine
+    assert config.mobile_nodes[0].nai == name
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pool", "problem"),
+    [
+        ([{**A, "nai": "@x"}], POOL, "[[mobile-node]] 1 (@x): nai: expected an NAI such as "
+         'node5@fleet.example, found "@x"'),
+        ([{**A, "nai": "a@"}], POOL, "[[mobile-node]] 1 (a@): nai: expected an NAI such as "
+         'node5@fleet.example, found "a@"'),
+        ([{**A, "nai": "a b"}], POOL, "[[mobile-node]] 1 (a b): nai: expected an NAI such as "
+         'node5@fleet.example, found "a b"'),
+        ([{**A, "nai": "ü" * 128}], POOL, "[[mobile-node]] 1: nai: an NAI has at most 255 octets"),
+        ([A, A], POOL, "[[mobile-node]] 2 (a@x): nai: [[mobile-node]] 1 (a@x) has a@x already"),
+        ([A], None, "[[mobile-node]] 1 (a@x): home-address: missing, and [home-agent] has no "
+         "address-pool to give one of"),
+        ([{"spi": 256, "key": KEY}], POOL, "[[mobile-node]] 1: home-address: missing, and there is "
+         "no nai instead"),
+        ([{**A, "home-address": "10.9.0.129"}], POOL, "[[mobile-node]] 1 (a@x): home-address: "
+         "10.9.0.129 is in 10.9.0.128/25 of the address-pool"),
+        ([A], "10.9.1.0/24", "[home-agent]: address-pool: 10.9.1.0/24 is in none of the "
+         "home-networks"),
+        ([A], "10.9.0.129/25", '[home-agent]: address-pool: "10.9.0.129/25" has host bits set (did '
+         'you mean "10.9.0.128/25"?)'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told(problems, home_agent, nodes, pool, problem):
+    changes = {"address-pool": pool} if pool else {}
+    assert problem in problems(home_agent(*nodes, **changes))
+
+
+def test_the_agent_s_own_address_is_not_to_be_given_away(problems, home_agent):
+    agent = {"address": "10.9.0.130", "address-pool": POOL}
+    assert problems(home_agent(A, **agent)) == [
+        "[home-agent]: address-pool: 10.9.0.128/25 has the home agent's own address in it"
+    ]
+
+
+def test_a_pool_that_is_too_small_for_all_is_warned_of(read, file, home_agent):
+    nodes = [{**A, "nai": f"{n}@x"} for n in range(2)]
+    # The last address of the home network is nobody's.
+    assert read(home_agent(*nodes, **{"address-pool": "10.9.0.254/31"})).warnings[-1] == (
+        f"{file}: [home-agent]: address-pool: 1 addresses for 2 nodes without a home-address"
+    )
