@@ -28,6 +28,8 @@ RENEW_AT: Final = 0.8
 """The part of a lifetime after which it is renewed."""
 DENIED_RETRY_S: Final = 60.0
 """A request that is denied again and again is repeated this seldom in the end."""
+MOST_DENIALS: Final = 3
+"""After so many denials with code 153, and no policy accepted in between, there is no policy."""
 UNAUTHENTIC_LOG_INTERVAL_S: Final = 60.0
 """Replies that are not authentic are logged no oftener than that."""
 
@@ -67,6 +69,7 @@ class Answers:
         granted = reply.lifetime_s > 0 or intent.aim.ends
         if reply.code in _ACCEPTED and granted:
             self._statistics["accepted"] += 1
+            self._registration.accepted = sent.identification
             self._registration.intents.remove(intent)
             return self._on_accepted(intent, sent, reply, now)
         self._statistics[f"denied_{reply.code}"] += 1
@@ -230,6 +233,7 @@ class Answers:
         if self._registration.uses_nonces:
             return [Log("debug", "the home agent wants another nonce, sending the request again")]
         if abs(distance_s(reply.identification, sent.identification)) <= _IN_TIME_S:
+            self._registration.go_on_from_accepted()
             return [Log("debug", "a later request was there first, sending this one again")]
         offset_s = clock_offset_s(reply.identification, now)
         self._registration.clock_offset_s = offset_s
@@ -253,12 +257,16 @@ class Answers:
 
         If it still refuses the policy then, it is stricter than RFC 7629 about lists that name a
         BID which is not registered yet, for each of them names the one that is being registered;
-        the binding is worth more than the policy.
+        the binding is worth more than the policy. So it is when it refuses one policy after the
+        other, and all paths would be registered anew each time.
         """
         intent.not_before = now
+        exchange = self._registration.exchange
+        exchange.denials += 1
         own = sent.via.config.bid
         named = (each for each in sent.carried or () if each.action is FlowAction.FORWARD)
-        if intent.bids_denied and all(own in each.bids for each in named):
+        known = intent.bids_denied and all(own in each.bids for each in named)
+        if known or exchange.denials >= MOST_DENIALS:
             self._registration.exchange = Exchange(refused=True)
             return [Log("error", "the home agent takes no policy of ours, doing without")]
         intent.bids_denied = True

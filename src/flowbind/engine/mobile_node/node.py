@@ -273,7 +273,7 @@ class MobileNode:
             if now < sent.overdue_at:
                 continue
             # It may hold for half of the time at the most.
-            intent.not_before = max(intent.not_before, now + sent.overdue_at - sent.at)
+            intent.not_before = max(intent.not_before, now + sent.overdue_at - sent.last_at)
             intent.sent = None
             if self._registration.fallback.is_plain(now):
                 # It took the place of the one binding there is.

@@ -77,7 +77,8 @@ class Exchange:
     `held` is the list that the BID `carrier` sent last, made of `policy`. `holders` are the BIDs
     that sent rules, answered or not, and were not seen to be deregistered since. `may_hold` is True
     as long as there may be rules of any BID, registered or not. `refused` means that this home
-    agent takes no policy of ours.
+    agent takes no policy of ours, `denials` counts how often it has not since it took the last one
+    that forwards anything.
     """
 
     carrier: int | None = None
@@ -86,6 +87,7 @@ class Exchange:
     holders: frozenset[int] = frozenset()
     may_hold: bool = False
     refused: bool = False
+    denials: int = 0
 
     def carries(self, bid: int) -> bool:
         """Tell whether a request of this BID is to carry the policy."""
@@ -113,6 +115,8 @@ class Exchange:
         if overwritten:
             self.holders = frozenset({bid}) if carried else frozenset()
             self.may_hold = bool(carried)
+        if any(each.action is FlowAction.FORWARD for each in carried):
+            self.denials = 0
         self.carrier, self.held, self.policy = bid, carried, policy
 
     def lost(self, bid: int, *, confirmed: bool) -> None:

@@ -5,7 +5,7 @@ request that overtakes another would make that one a replay. The next one leaves
 answered, or when its path has had the time to bring an answer.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
@@ -14,7 +14,7 @@ from msgspec import structs
 
 from flowbind.auth.association import Replay
 from flowbind.auth.nonces import Nonces, nonce_of, with_nonce
-from flowbind.auth.replay import next_identification
+from flowbind.auth.replay import distance_s, next_identification
 from flowbind.effects import SendDatagram
 from flowbind.engine.mobile_node.fallback import Fallback
 from flowbind.engine.mobile_node.intents import Intents
@@ -32,6 +32,8 @@ MIN_RETRANSMISSION_S: Final = 1.0
 """RFC 5944 3.6.3: no two requests of one registration are closer than this."""
 MAX_RETRANSMISSION_S: Final = 8.0
 LOW_HALF: Final = 0xFFFFFFFF
+_REMEMBERED: Final = 64
+"""Of how many requests a denial that comes late must not be taken for that of another one."""
 _MARGIN_S: Final = 0.1
 """RFC 5944 3.6.3: what a timeout has on top of twice the round-trip time."""
 
@@ -53,7 +55,8 @@ class Registration:
         self.fallback = Fallback(config.multipath)
         self.intents = Intents()
         self.identification: int | None = None
-        self._preceding: int | None = None
+        self.accepted: int | None = None
+        self._lately: deque[int] = deque(maxlen=_REMEMBERED)
         self.nonce: int | None = None
         self._nonces = nonces
         self.clock_offset_s = 0.0
@@ -144,7 +147,7 @@ class Registration:
 
     def restore(self, record: NodeRecord) -> None:
         """Take up where a former run stopped."""
-        self.identification = record.identification or None
+        self.identification = self.accepted = record.identification or None
         self.exchange = Exchange.of_rules(record.rules)
         self.nonce = record.nonce
         self.fallback.multipath_known = any(each.bid is not None for each in record.bindings)
@@ -159,9 +162,12 @@ class Registration:
     # ---- sending
 
     def deadline(self) -> float | None:
-        """When something is to be sent next."""
+        """When something is to be sent next, or is not to be sent any more."""
         moments = [each.not_before for each in self.intents if self._can_be_sent(each)]
-        return max(min(moments), self.channel_free_at) if moments else None
+        # What has become pointless may be what others wait for.
+        ends = [each.until for each in self.intents if each.until < float("inf")]
+        sending = [max(min(moments), self.channel_free_at)] if moments else []
+        return min((*sending, *ends), default=None)
 
     def pump(self, policy: Policy, now: float) -> list[SendDatagram]:
         """Send the next request, if one is due and none is under way."""
@@ -284,6 +290,17 @@ class Registration:
         """Whether requests are told from replays by nonces, not by timestamps."""
         return self.config.association.replay is Replay.NONCES
 
+    def go_on_from_accepted(self) -> None:
+        """Make the next Identification later than the last one that was accepted.
+
+        A home agent that tolerates clocks which are far off may have accepted one that is still to
+        come by its own clock. Until then it takes nothing that is in time by that clock.
+        """
+        if self.identification is None or self.accepted is None:
+            return
+        if distance_s(self.accepted, self.identification) > 0:
+            self.identification = self.accepted
+
     def note_nonce(self, identification: int) -> None:
         """RFC 5944 5.7.2: the next request returns the nonce that an authentic reply tells."""
         if self.uses_nonces:
@@ -318,11 +335,14 @@ class Registration:
             # Before any was told, anything is as good: the answer is 133, and tells one.
             return with_nonce(self._nonces() if self.nonce is None else self.nonce, own)
         identification = next_identification(self.identification, now, self.clock_offset_s)
-        # It is not the preceding one either (RFC 5944 3.6.1.2), not even when the home agent's
-        # clock has gone back by as much as ours has gone on.
-        while identification & LOW_HALF in under_way or identification == self._preceding:
+        # Nor one that was denied lately: requests exactly a second apart have the same fraction,
+        # and the denial of the first, sent once more, would be taken for that of the second. So it
+        # is not the preceding Identification either (RFC 5944 3.6.1.2), not even when the home
+        # agent's clock has gone back by as much as ours has gone on.
+        while identification & LOW_HALF in under_way or identification & LOW_HALF in self._lately:
             identification = next_identification(identification, now, self.clock_offset_s)
-        self.identification = self._preceding = identification
+        self.identification = identification
+        self._lately.append(identification & LOW_HALF)
         return identification
 
     def _expect_arrivals(self, sent: Sent) -> None:
@@ -362,6 +382,7 @@ class Registration:
         longest_s = min(sent.lifetime_s or MAX_RETRANSMISSION_S, MAX_RETRANSMISSION_S)
         intent.not_before = now + backoff_s(intent.tries, first_s, longest_s)
         # Every third try waits for the answer of a path that has become much slower.
+        sent.last_at = now
         sent.overdue_at = now + first_s * (1 << intent.tries % 3)
         intent.tries += 1
         intent.silent += 1

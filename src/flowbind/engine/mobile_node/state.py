@@ -127,7 +127,8 @@ class Interface:
 
 @dataclass(slots=True)
 class Sent:
-    """A request that was sent and may be answered. `policy` is what `carried` was made of.
+    """A request that was sent and may be answered. `policy` is what `carried` was made of. It was
+    sent `at` first and `last_at` last: with nonces it is repeated as it was.
 
     `overdue_at` is when an answer is not to be expected any more.
     """
@@ -141,6 +142,7 @@ class Sent:
     carried: tuple[FlowBinding, ...] | None
     policy: tuple[PolicyRule, ...]
     overwrites: bool
+    last_at: float = 0.0
     overdue_at: float = float("inf")
 
     def binding(self, lifetime_s: int) -> Binding:
