@@ -15,7 +15,7 @@ COMPILED := tests/build tests/wire tests/auth tests/engine tests/network tests/i
 	tests/cli/test_main.py tests/cli/test_decode.py
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: ready ## RFC 7629's own scenario on real packets (root); DEMO="--html demo.html" adds a page
 	@$(ROOT) $(BIN)/flowbind lab demo $(DEMO)
@@ -42,7 +42,7 @@ build_wheel = rm -rf build/lib* build/bdist* build/temp* build/flowbind build/__
 wheel: ready ## a wheel for any machine, in dist/
 	@$(build_wheel)
 
-# It is also laid out in build/compiled, for tests and benchmarks: PYTHONPATH=build/compiled.
+# It is also laid out in build/compiled, for the tests and the benchmarks.
 compiled: ready ## a wheel for this kind of machine, with the hot modules compiled, in dist/
 	@tools/install compiler
 	@export FLOWBIND_COMPILED=1 CC="$$(command -v cc || echo "$(CLANG)")"; $(build_wheel)
@@ -50,7 +50,7 @@ compiled: ready ## a wheel for this kind of machine, with the hot modules compil
 	@$(UV) pip install -q -p $(BIN)/python --no-deps --target build/compiled dist/flowbind-*-cp*.whl
 
 test-compiled: compiled ## the tests of the compiled modules, on these instead of the source
-	@FLOWBIND_COMPILED=1 PYTHONPATH=build/compiled $(BIN)/pytest -q -m "not root" $(COMPILED)
+	@FLOWBIND_COMPILED=1 PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/pytest -q -m "not root" $(COMPILED)
 
 bpf: ## the BPF objects
 	@$(MAKE) -C bpf CLANG="$(CLANG)"
@@ -60,6 +60,9 @@ conformance: ready ## docs/conformance.md, from the clauses and the marks of the
 
 bench: ready ## what the tunnels and the daemons cost (root); BENCH="--json FILE" keeps the figures
 	@$(ROOT) $(BIN)/python -m bench.run $(BENCH)
+
+bench-compiled: compiled ## the same with the compiled modules
+	@$(ROOT) env PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -m bench.run $(BENCH)
 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom)
 HOURS ?= 100
@@ -85,4 +88,4 @@ ready: installed
 installed:
 	@tools/install
 
-.PHONY: help demo test check static wheel compiled test-compiled bpf conformance bench simulate fuzz clean ready installed
+.PHONY: help demo test check static wheel compiled test-compiled bpf conformance bench bench-compiled simulate fuzz clean ready installed

@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from flowbind.cli.main import BUILD
+
 _STARTED_AT = time.monotonic()
 _SECONDS_TO_LOOK = 1.0
 _TEXT_COLUMNS = (0, 1, 7)
@@ -52,12 +54,15 @@ class Section(Struct, frozen=True):
 
 
 class Machine(Struct, frozen=True):
-    """What the figures are of. `busy` is the share of it that other programs had at the start."""
+    """What the figures are of. `flowbind` is compiled or pure Python, and `busy` the share of the
+    machine that other programs had at the start.
+    """
 
     kernel: str
     processors: int
     processor: str
     python: str
+    flowbind: str
     busy: float
 
 
@@ -101,6 +106,7 @@ def machine() -> Machine:
         processors=len(os.sched_getaffinity(0)),
         processor=next(names, "unknown"),
         python=platform.python_version(),
+        flowbind=BUILD,
         busy=_busy(),
     )
 

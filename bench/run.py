@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _end)
     try:
         machine = report.machine()
+        tell(f"flowbind: {machine.flowbind}")
         tell(f"other programs use {machine.busy:.0%} of this machine")
         sections = _measure(chosen)
     except KeyboardInterrupt:

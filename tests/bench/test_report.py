@@ -42,7 +42,7 @@ def test_the_table_says_plainly_what_was_missed():
 
 def test_json_holds_all_that_the_table_shows():
     section = Section("tunnel", "plain", [figure("TCP", "Gbit/s", [5.0], [10.0])])
-    machine = Machine("Linux", 2, "some", "3.11", 0.0)
+    machine = Machine("Linux", 2, "some", "3.11", "pure Python", 0.0)
     found = json.loads(to_json(machine, {"rounds": 1}, [section]))
     assert found["settings"] == {"rounds": 1}
     assert found["machine"]["processors"] == 2

@@ -33,6 +33,10 @@ mobile_node_app.command("cleanup")(daemons.mobile_node_cleanup)
 mobile_node_app.command("register")(operator.register)
 mobile_node_app.command("deregister")(operator.deregister)
 
+_COMPILED: Final = message.__file__.endswith(tuple(EXTENSION_SUFFIXES))
+BUILD: Final = "compiled" if _COMPILED else "pure Python"
+"""Which of the two kinds of wheel this is (setup.py)."""
+
 _DAEMONS: Final = "Run a daemon"
 _QUESTIONS: Final = "Ask a running daemon"
 _TOOLS: Final = "Tools"
@@ -53,9 +57,7 @@ app.add_typer(lab_app, name="lab", rich_help_panel=_TOOLS)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        compiled = message.__file__.endswith(tuple(EXTENSION_SUFFIXES))
-        kind = "compiled" if compiled else "pure Python"
-        typer.echo(f"flowbind {version('flowbind')} ({kind})")
+        typer.echo(f"flowbind {version('flowbind')} ({BUILD})")
         raise typer.Exit
 
 
