@@ -45,6 +45,12 @@ def test_case(name):
     assert octets_file(file).read_text() == octets_of(case, outcomes)
 
 
+def test_every_file_is_a_case_or_its_octets():
+    there = {each for each in CASES.rglob("*") if each.is_file()}
+    own = {CASES / "README.md", CASES / "defaults.toml"}
+    assert there == own.union(*[{each, octets_file(each)} for each in case_files()])
+
+
 # ---- what would make a case worthless
 
 README = (CASES / "README.md").read_text()
