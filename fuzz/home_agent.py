@@ -34,6 +34,9 @@ CONFIG: Final = HomeAgentConfig(
     AGENT, (IPv4Network("10.9.0.0/24"),), (MobileNodeEntry(HOME, ASSOCIATIONS),)
 )
 
+_OTHERS: Final = (3, 7, 15, 22, 23)
+"""Messages that are no requests."""
+
 _AUTHENTICATOR_OCTETS: Final = 16
 _MOST_STEPS: Final = 40
 _MOST_WAKES: Final = 5
@@ -67,7 +70,8 @@ class _Run:
         return HomeAgent(self.config, lambda: next(numbers))
 
     def all(self) -> None:
-        steps = (self._ask, self._ask, self._ask, self._ask_again, self._wait, self._restart)
+        steps = (self._ask, self._ask, self._ask, self._ask_again, self._wait, self._restart,
+                 self._say)  # fmt: skip
         for _ in range(_MOST_STEPS):
             if not self.octets.left:
                 return
@@ -88,10 +92,19 @@ class _Run:
         )
         covered = message.encode_fixed() + self.octets.counted()
         covered += authentication_header(KIND, association.spi, _AUTHENTICATOR_OCTETS)
-        payload = covered + compute(covered, association) + self.octets.some(self.octets.below(3))
+        payload = covered + compute(covered, association) + self.octets.counted()
         event = Received(payload, message.care_of_address, 434, AGENT, 434)
         self.asked.append(event)
         self._happens(event)
+
+    def _say(self) -> None:
+        """Whatever else is said on the port, with an authenticator that is right."""
+        association = ASSOCIATIONS[self.octets.below(len(ASSOCIATIONS))]
+        kind = (KIND, ExtensionType.FOREIGN_HOME_AUTHENTICATION)[self.octets.below(2)]
+        covered = self.octets.message(_OTHERS)
+        covered += authentication_header(kind, association.spi, _AUTHENTICATOR_OCTETS)
+        payload = covered + compute(covered, association)
+        self._happens(Received(payload, IPv4Address(0x0A010002), 434, AGENT, 434))
 
     def _identification(self, association: SecurityAssociation) -> int:
         record = self.engine.records.get(HOME)
@@ -149,13 +162,13 @@ class _Run:
         return next(each.spi for each in all_of(message, Authentication) if each.type is KIND)
 
     def _check_effects(self, effects: list[Effect]) -> None:
-        replies = [each for each in effects if isinstance(each, SendDatagram)]
+        sent = [decode(each.payload) for each in effects if isinstance(each, SendDatagram)]
+        replies = [each for each in sent if isinstance(each, RegistrationReply)]
         assert len(replies) <= 1, "more than one reply"
-        for each in replies:
-            reply = decode(each.payload)
-            assert isinstance(reply, RegistrationReply)
-            association = next(e for e in ASSOCIATIONS if e.spi == self._spi(reply))
-            verify(each.payload, KIND, association)
+        for each in effects:
+            if isinstance(each, SendDatagram):
+                spi = self._spi(decode(each.payload))
+                verify(each.payload, KIND, next(e for e in ASSOCIATIONS if e.spi == spi))
         for effect in effects:
             if isinstance(effect, ProgramForwarding):
                 check(effect.node)

@@ -43,6 +43,9 @@ POLICY: Final = (
     PolicyRule("nowhere", compile_match("icmp"), FlowAction.FORWARD, (3,)),
 )
 
+_OTHERS: Final = (1, 7, 15, 22, 23)
+"""Messages that are no replies."""
+
 _AUTHENTICATOR_OCTETS: Final = 16
 _MOST_STEPS: Final = 60
 _MOST_WAKES: Final = 5
@@ -82,7 +85,8 @@ class _Run:
         return MobileNode(self.config, lambda: next(numbers))
 
     def all(self) -> None:
-        steps = (self._link, self._reply, self._reply, self._reply, self._wait, self._operator)
+        steps = (self._link, self._reply, self._reply, self._reply, self._wait, self._operator,
+                 self._say)  # fmt: skip
         for _ in range(_MOST_STEPS):
             if not self.octets.left:
                 return
@@ -117,6 +121,16 @@ class _Run:
         covered += authentication_header(KIND, self.association.spi, _AUTHENTICATOR_OCTETS)
         payload = covered + compute(covered, self.association)
         self._happens(Received(payload, AGENT, 434, sent.source, 40000, sent.interface))
+
+    def _say(self) -> None:
+        """Whatever else a home agent says, with an authenticator that is right."""
+        covered = self.octets.message(_OTHERS)
+        covered += authentication_header(KIND, self.association.spi, _AUTHENTICATOR_OCTETS)
+        payload = covered + compute(covered, self.association)
+        sent = self.sent[-1] if self.sent else None
+        interface = sent.interface if sent else NAMES[0]
+        source = sent.source if sent else HOME
+        self._happens(Received(payload, AGENT, 434, source, 434, interface))
 
     def _wait(self) -> None:
         until = self.now + (0.1, 1.0, 10.0, 120.0)[self.octets.below(4)]
@@ -158,11 +172,11 @@ class _Run:
     # ---- what must hold
 
     def _check(self, effects: list[Effect]) -> None:
-        requests = [each for each in effects if isinstance(each, SendDatagram)]
+        sent = [each for each in effects if isinstance(each, SendDatagram)]
+        requests = [each for each in sent if isinstance(decode(each.payload), RegistrationRequest)]
         assert len(requests) <= 1, "two requests at once"
-        for each in requests:
+        for each in sent:
             message = decode(each.payload)
-            assert isinstance(message, RegistrationRequest)
             strange = UnknownExtension | MalformedExtension
             assert not any(isinstance(ext, strange) for ext in message.extensions)
             verify(each.payload, KIND, self.association)

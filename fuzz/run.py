@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from flowbind.wire.errors import WireError
+from flowbind.wire.extension import REGISTRY, Framing, long_header, spans_of_extensions
+from flowbind.wire.message import decode, offset_of_extensions
 from fuzz.targets import TARGETS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -17,7 +20,12 @@ LONGEST: Final = 4096
 SLOW_S: Final = 10
 """An input that takes so long is one that breaks something."""
 
-_GOLDEN: Final = ROOT / "tests" / "vectors" / "rfc7629.toml"
+_VECTORS: Final = ROOT / "tests" / "vectors"
+_OF_OCTETS: Final = frozenset({"wire", "capture", "home-agent", "mobile-node"})
+"""The targets that what messages and extensions begin with may help."""
+
+_FIXED_REPLY: Final = bytes.fromhex("03000708 0a000002 c0000201 e8d4a51000000001")
+_LONGEST_WORD: Final = 64
 _EXECUTED: Final = re.compile(r"^stat::number_of_executed_units:\s+(\d+)", re.MULTILINE)
 _SAVED: Final = re.compile(r"Test unit written to (\S+)")
 _WORDS: Final = {
@@ -31,28 +39,62 @@ _WORDS: Final = {
 }
 
 
+def golden() -> tuple[list[bytes], list[bytes]]:
+    """Return the golden messages, and the golden extensions and what else they are made of."""
+    messages: list[bytes] = []
+    others: list[bytes] = []
+    for file in sorted(_VECTORS.glob("*.toml")):
+        for each in map(bytes.fromhex, tomllib.loads(file.read_text()).values()):
+            try:
+                decode(each)
+            except WireError:
+                others.append(each)
+            else:
+                messages.append(each)
+    return messages, others
+
+
 def seeds(name: str) -> list[bytes]:
     """Return inputs to begin with: the golden messages, and words of each language."""
-    messages = [bytes.fromhex(each) for each in tomllib.loads(_GOLDEN.read_text()).values()]
+    messages, others = golden()
     match name:
         case "wire":
-            return messages
+            return [*messages, *(_FIXED_REPLY + each for each in others)]
+        case "selector":
+            return others
         case "capture":
-            return [*messages, *map(_pcap, messages)]
+            return [*messages, *map(_pcap, messages), *(_FIXED_REPLY + each for each in others)]
         case "home-agent":
-            # Knobs, a step, the fields, and extensions with their number of octets in front.
-            return [
-                bytes((0, 0, 0, 2, 0, 0, 1, 2, len(each[24:-22]))) + each[24:-22]
-                for each in messages
-            ]
+            # Knobs, a step, the fields, and extensions with their number of octets in front; the
+            # other step with a message: which key, and which kind.
+            asked = [bytes((0, 0, 0, 2, 0, 0, 1, 2, len(each))) + each for each in others]
+            return asked + [bytes((0, 6, 0, 0)) + _said(each) for each in messages]
         case "mobile-node":
             # Knobs, an interface that comes up, nothing that fails, a reply with extensions.
-            return [
-                bytes((0x40, 0, 0, 15, 1, 0, 0, 0, 0, len(each[24:-22]))) + each[24:-22]
-                for each in messages
-            ]
+            heard = [bytes((0x40, 0, 0, 15, 1, 0, 0, 0, 0, len(each))) + each for each in others]
+            return heard + [bytes((0x40, 0, 0, 15, 6)) + _said(each) for each in messages]
         case _:
             return [each.encode() for each in _WORDS.get(name, ())]
+
+
+def words() -> str:
+    """Return a dictionary for libFuzzer: golden extensions, and how each type begins."""
+    _messages, others = golden()
+    heads = [
+        long_header(number, 1, 4) if row.framing is Framing.LONG else bytes((number, 4, 1))
+        for number, row in REGISTRY.items()
+    ]
+    found = heads + [each for each in others if len(each) <= _LONGEST_WORD]
+    escaped = ["".join(f"\\x{octet:02x}" for octet in each) for each in found]
+    return "".join(f'"{each}"\n' for each in escaped)
+
+
+def _said(message: bytes) -> bytes:
+    """Write a message for `fuzz.octets.message`, without its authentication."""
+    start = offset_of_extensions(message)
+    spans = spans_of_extensions(message, start)
+    extensions = message[start : spans[-1][1]]
+    return message[:start] + bytes((len(extensions),)) + extensions
 
 
 def _pcap(payload: bytes) -> bytes:
@@ -81,6 +123,9 @@ def fuzz(name: str, seconds: int) -> tuple[int, Path | None]:
     }
     command = [sys.executable, "-m", "fuzz.one", name, str(corpus)]
     command += [f"-{option}={value}" for option, value in options.items()]
+    if name in _OF_OCTETS:
+        (BUILD / "words").write_text(words())
+        command.append(f"-dict={BUILD / 'words'}")
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False
     )
