@@ -107,6 +107,14 @@ class DeregisterRequested(Struct, frozen=True, tag=True):
     interface: str | None = None
 
 
+class RevokeRequested(Struct, frozen=True, tag=True):
+    """The operator of a home agent ends bindings of a node: all, or by BID or care-of address."""
+
+    home_address: IPv4Address
+    bid: int | None = None
+    care_of_address: IPv4Address | None = None
+
+
 Event = (
     Received
     | TimerExpired
@@ -121,4 +129,5 @@ Event = (
     | PolicyReplaced
     | RegisterRequested
     | DeregisterRequested
+    | RevokeRequested
 )

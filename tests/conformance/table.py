@@ -31,6 +31,7 @@ _TITLES: Final = {
     "7629": "RFC 7629: Flow-Binding Support for Mobile IP",
     "5944": "RFC 5944: IP Mobility Support for IPv4",
     "2794": "RFC 2794: Mobile IP Network Access Identifier Extension for IPv4",
+    "3543": "RFC 3543: Registration Revocation in Mobile IPv4",
 }
 _COLUMNS: Final = (
     "| Clause | Section | Level | What it asks | State | Tests | Cases |",
@@ -39,11 +40,11 @@ _COLUMNS: Final = (
 _HEAD: Final = """\
 # Conformance
 
-What RFC 7629 and RFC 5944 ask of a home agent and of a mobile node with co-located care-of
-addresses, and the test that holds the code to it. The clauses are in our words; what counts is the
-RFC. A level in lower case is one that the RFC writes so. A clause of level MUST NOT or SHOULD NOT
-says what is not to be. *rule* is a clause without such a word, *decision* how we read the RFC where
-it contradicts itself or says nothing.
+What these RFCs ask of a home agent and of a mobile node with co-located care-of addresses, and the
+test that holds the code to it. The clauses are in our words; what counts is the RFC. A level in
+lower case is one that the RFC writes so. A clause of level MUST NOT or SHOULD NOT says what is not
+to be. *rule* is a clause without such a word, *decision* how we read the RFC where it contradicts
+itself or says nothing.
 
 Cases are [data](../tests/conformance/cases/README.md), for any implementation: events, and all that
 must come of them.

@@ -23,7 +23,10 @@ class Binding(Struct, frozen=True, omit_defaults=True, gc=False):
     """One care-of address of a mobile node.
 
     `bid` is None for a plain RFC 5944 binding. A node has one of them, or with the S bit several,
-    each with another care-of address. `expires_at` is Unix time in seconds.
+    each with another care-of address. `expires_at` is Unix time in seconds. `source` and
+    `source_port` are where the last request came from, at a home agent that may speak first.
+    `revocation` is the timestamp by which it agreed to tell of a revocation (RFC 3543), None if it
+    did not.
     """
 
     bid: int | None
@@ -36,6 +39,21 @@ class Binding(Struct, frozen=True, omit_defaults=True, gc=False):
     access_technology: int = 0
     label: int = 0
     interface: str | None = None
+    source: IPv4Address | None = None
+    source_port: int = 0
+    revocation: int | None = None
+
+
+class Contact(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What is kept of a peer to whom one may speak first (RFC 3543, RFC 6098).
+
+    `spi` names the association that a mobile node used last. `revoked` are the bindings whose node
+    has not acknowledged yet that they are revoked, `revocation` is the last identifier it was sent.
+    """
+
+    spi: int = 0
+    revoked: tuple[Binding, ...] = ()
+    revocation: int | None = None
 
 
 class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -45,7 +63,7 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     the one that the home agent told last, if it told any (RFC 5944 5.7). `bindings` are ordered by
     their registration, `rules` by their precedence. `policy` is a mobile node's own, if it is not
     the configured one. `nai` is the name of a node whose home address was given to it; it may be
-    0.0.0.0 as long as none was.
+    0.0.0.0 as long as none was. `contact` is for messages that are no answer.
     """
 
     home_address: IPv4Address
@@ -55,3 +73,4 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     policy: RunningPolicy | None = None
     nonce: int | None = None
     nai: str | None = None
+    contact: Contact | None = None

@@ -17,7 +17,7 @@ from flowbind.model.binding import NodeRecord
 from flowbind.model.config import InterfaceConfig, MobileNodeConfig
 from flowbind.model.flow import PolicyRule
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import ExtensionType, FlowAction, MultipathFlag
+from flowbind.wire.iana import ExtensionType, FlowAction, MessageType, MultipathFlag
 from flowbind.wire.message import all_of, decode, first
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
@@ -28,6 +28,7 @@ HOME = IPv4Address("10.9.0.5")
 ASSOCIATION = SecurityAssociation(256, bytes(range(16)))
 START = 1_800_000_000.0
 KIND = ExtensionType.MOBILE_HOME_AUTHENTICATION
+REQUEST, REPLY = MessageType.REGISTRATION_REQUEST, MessageType.REGISTRATION_REPLY
 NAMES = ("wlan0", "wwan0", "cdma0")
 LIFETIME_S = 600
 MOST_WAKES = 2
@@ -73,10 +74,11 @@ class Trip:
 
     def hear(self, event: Event) -> list[Effect]:
         self.last = self.engine.handle(event, self.now)
-        datagrams = [each for each in self.last if isinstance(each, SendDatagram)]
+        datagrams = [each for each in self.datagrams(self.last) if each.payload[0] == REQUEST]
         assert len(datagrams) <= 1
         self.sent = datagrams[0] if datagrams else self.sent
-        self.unanswered = bool(datagrams) or (self.unanswered and not isinstance(event, Received))
+        answers = isinstance(event, Received) and event.payload[:1] == bytes((REPLY,))
+        self.unanswered = bool(datagrams) or (self.unanswered and not answers)
         return self.last
 
     def up(self, *names: str) -> None:
@@ -138,7 +140,7 @@ class Trip:
 
     @property
     def asks(self) -> bool:
-        return any(isinstance(each, SendDatagram) for each in self.last)
+        return any(each.payload[0] == REQUEST for each in self.datagrams(self.last))
 
     @property
     def asked(self) -> RegistrationRequest:

@@ -20,7 +20,6 @@ from flowbind.effects import (
     ProgramForwarding,
     RemoveForwarding,
     SaveNode,
-    SendDatagram,
 )
 from flowbind.engine.chance import Chance, no_chance
 from flowbind.engine.deadlines import Deadlines
@@ -35,15 +34,18 @@ from flowbind.engine.home_agent.flows import (
 )
 from flowbind.engine.home_agent.home_link import HomeLink
 from flowbind.engine.home_agent.identity import UNKNOWN, Identities
+from flowbind.engine.home_agent.initiative import Initiative
 from flowbind.engine.home_agent.projection import forwards_alike, project, rules_in_force
 from flowbind.engine.home_agent.replies import (
     Policy,
     denial_instead_of,
     home_address_of,
     is_from_home,
+    is_reply,
     policy_of,
     reply_to,
 )
+from flowbind.engine.home_agent.revocation import revoked_news
 from flowbind.engine.home_agent.validation import (
     Request,
     association_of,
@@ -60,6 +62,7 @@ from flowbind.events import (
     LinkUp,
     Received,
     Restored,
+    RevokeRequested,
     TimerExpired,
 )
 from flowbind.model.binding import NodeRecord
@@ -93,6 +96,9 @@ class HomeAgent:
         self._expiries: Deadlines[IPv4Address] = Deadlines()
         self._repairs: Deadlines[IPv4Address] = Deadlines()
         self._denials = Denials()
+        self._initiative = Initiative(
+            config, self.identities.entries, self.records, self.statistics
+        )
         self._home_link = HomeLink(config, chance, self.statistics)
         self._handlers: dict[type[Event], Callable[[Any, float], list[Effect]]] = {
             Received: self._on_received,
@@ -102,6 +108,7 @@ class HomeAgent:
             LinkUp: self._on_link_up,
             LinkDown: self._home_link.down,
             IcmpReceived: self._home_link.heard,
+            RevokeRequested: self._on_revoke_requested,
         }
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -112,11 +119,21 @@ class HomeAgent:
 
     def deadline(self) -> float | None:
         """Return the Unix time at which TimerExpired is wanted, or None."""
-        moments = (self._expiries.next(), self._repairs.next(), self._home_link.deadline())
+        moments = (
+            self._expiries.next(),
+            self._repairs.next(),
+            self._home_link.deadline(),
+            self._initiative.deadline(),
+        )
         return min([each for each in moments if each is not None], default=None)
 
     def _on_timer(self, _event: TimerExpired, now: float) -> list[Effect]:
-        return [*self._expire(now), *self._repair(now), *self._home_link.due(now)]
+        return [
+            *self._expire(now),
+            *self._repair(now),
+            *self._home_link.due(now),
+            *self._initiative.due(now),
+        ]
 
     # ---- registration (RFC 5944 3.8.2)
 
@@ -127,8 +144,7 @@ class HomeAgent:
             self.statistics[f"discarded_{error.reason}"] += 1
             return []
         if not isinstance(message, RegistrationRequest):
-            self.statistics["discarded_not-a-request"] += 1
-            return []
+            return self._initiative.heard(event, message)
         entry = self.identities.find(message)
         if entry is None:
             self.statistics["refused_no-security-association"] += 1
@@ -162,8 +178,9 @@ class HomeAgent:
         self.statistics["accepted" if lifetime_s else "accepted_deregistration"] += 1
         code = _code(request, simultaneous=simultaneous)
         policy = self._policy_told(request, after) if self.config.policy_in_reply else ()
+        more, after = self._initiative.granted(after, request, event, association, now)
         reply = reply_to(
-            event, message, self.config, association, code, now, lifetime_s, nonce, policy
+            event, message, self.config, association, code, now, lifetime_s, nonce, (*policy, *more)
         )
         self._keep(after, entry)
         # A record without bindings is kept for its Identification: it stops the replay of requests
@@ -238,6 +255,7 @@ class HomeAgent:
     def _keep(self, after: NodeRecord, entry: MobileNodeEntry) -> None:
         self.identities.keep(after, entry)
         self.records[after.home_address] = after
+        self._initiative.revocations.follow(after)
         if after.bindings:
             first = min([each.expires_at for each in after.bindings])
             self._expiries.set(after.home_address, first)
@@ -295,6 +313,18 @@ class HomeAgent:
         self.records[home_address] = after
         return nonce, [SaveNode(after, before)]
 
+    # ---- revocation (RFC 3543 4.2.2.1)
+
+    def _on_revoke_requested(self, event: RevokeRequested, now: float) -> list[Effect]:
+        before = self.records.get(event.home_address)
+        if before is None:
+            return []
+        entry = self.identities.entries[event.home_address]
+        after = self._initiative.revocations.revoke(before, event)
+        self._keep(after, entry)
+        changed = [self._forwarding(entry, after), SaveNode(after, before)]
+        return [*changed, *self._initiative.due(now), *revoked_news(before, after)]
+
     # ---- lifetimes (RFC 5944 3.8)
 
     def _expire(self, now: float) -> list[Effect]:
@@ -327,6 +357,7 @@ class HomeAgent:
                 effects.append(DeleteNode(record.home_address, record))
                 continue
             after = _unexpired(record, now)
+            self._initiative.restored(after, now)
             self._keep(after, entry)
             if after.bindings:
                 effects.append(self._forwarding(entry, after))
@@ -342,7 +373,8 @@ class HomeAgent:
         """
         self.statistics["effect_failed"] += 1
         effects: list[Effect] = [Log("error", f"cannot be carried out: {event.reason}")]
-        replies = [each for each in event.unperformed if isinstance(each, SendDatagram)]
+        # What is said unasked is said again by itself.
+        replies = [each for each in event.unperformed if is_reply(each)]
         self._want_repair(event.effect, now + REPAIR_INTERVAL_S)
         for effect in (event.effect, *event.unperformed):
             if replies and isinstance(effect, SaveNode):
@@ -364,7 +396,10 @@ class HomeAgent:
             return []
         before = save.previous or NodeRecord(record.home_address, 0, nai=record.nai)
         restored = structs.replace(
-            before, identification=current.identification, nonce=current.nonce
+            before,
+            identification=current.identification,
+            nonce=current.nonce,
+            contact=current.contact,
         )
         entry = self.identities.entries[record.home_address]
         self._keep(restored, entry)

@@ -1,6 +1,7 @@
 """Registration Replies of a home agent (RFC 5944 3.8.3)."""
 
 from ipaddress import IPv4Address
+from typing import Final, TypeGuard
 
 from msgspec import structs
 
@@ -8,19 +9,21 @@ from flowbind.auth.association import SecurityAssociation
 from flowbind.auth.authenticator import protect
 from flowbind.auth.nonces import with_nonce
 from flowbind.auth.replay import mismatch_identification
-from flowbind.effects import SendDatagram
+from flowbind.effects import Effect, SendDatagram
 from flowbind.engine.home_agent.validation import KIND, association_of
 from flowbind.events import Received
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.model.flow import FlowRule
 from flowbind.wire.extension import Extension
 from flowbind.wire.flow_binding import DROP_BID, FlowBinding
-from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, ReplyCode
+from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MessageType, ReplyCode
 from flowbind.wire.message import all_of, decode, split_at_authentication
 from flowbind.wire.nai import NetworkAccessIdentifier
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 
 Policy = tuple[FlowBinding, ...]
+
+_REPLY: Final = int(MessageType.REGISTRATION_REPLY)
 
 
 def reply_to(
@@ -32,9 +35,9 @@ def reply_to(
     now: float,
     lifetime_s: int = 0,
     nonce: int | None = None,
-    policy: Policy = (),
+    told: tuple[Extension, ...] = (),
 ) -> SendDatagram:
-    """Build the reply: addresses and ports swapped, the NAI echoed, the policy told, authenticated.
+    """Build the reply: addresses and ports swapped, the NAI echoed, what is told, authenticated.
 
     Only the NAI in front of the authenticator is echoed, where RFC 2794 wants it: what somebody on
     the way has added behind is not to leave again with our signature.
@@ -53,7 +56,7 @@ def reply_to(
         home_address=request.home_address,
         home_agent=config.address,
         identification=identification,
-        extensions=(*_echoed(request), *policy),
+        extensions=(*_echoed(request), *told),
     )
     return SendDatagram(
         payload=protect(reply, ExtensionType.MOBILE_HOME_AUTHENTICATION, association),
@@ -82,6 +85,11 @@ def policy_of(rules: tuple[FlowRule, ...]) -> Policy:
 def _echoed(request: RegistrationRequest) -> tuple[Extension, ...]:
     protected, _authentication, _exposed = split_at_authentication(request, KIND)
     return tuple(each for each in protected if isinstance(each, NetworkAccessIdentifier))[:1]
+
+
+def is_reply(effect: Effect) -> TypeGuard[SendDatagram]:
+    """Tell whether an effect is a Registration Reply."""
+    return isinstance(effect, SendDatagram) and effect.payload[0] == _REPLY
 
 
 def home_address_of(reply: SendDatagram) -> IPv4Address:

@@ -16,6 +16,7 @@ from flowbind.engine.mobile_node.registration import (
     Registration,
     backoff_s,
 )
+from flowbind.engine.mobile_node.revocation import Revocations
 from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State, path_of
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
@@ -46,7 +47,13 @@ _NOT_UNDERSTOOD: Final = frozenset(
 class Answers:
     """Takes in the replies to what a Registration sent."""
 
-    def __init__(self, registration: Registration, adopt: Callable[[Policy], list[Effect]]) -> None:
+    def __init__(
+        self,
+        registration: Registration,
+        revocations: Revocations,
+        adopt: Callable[[Policy], list[Effect]],
+    ) -> None:
+        self._revocations = revocations
         self._adopt = adopt
         self._differs = False
         self._logged_at = float("-inf")
@@ -59,6 +66,8 @@ class Answers:
         try:
             reply = reply_of(self._registration.config, event)
             intent, sent = self._answered(reply)
+            if _grants(intent, reply):
+                self._revocations.note(sent, reply)
         except Refused as refusal:
             self._statistics[f"discarded_{refusal.reason}"] += 1
             return self._on_discarded(event, refusal, now)
@@ -66,8 +75,7 @@ class Answers:
         self._registration.note_nonce(reply.identification)
         intent.silent = 0
         sent.via.asked_at = float("-inf")
-        granted = reply.lifetime_s > 0 or intent.aim.ends
-        if reply.code in _ACCEPTED and granted:
+        if _grants(intent, reply):
             self._statistics["accepted"] += 1
             self._registration.accepted = sent.identification
             self._registration.intents.remove(intent)
@@ -283,7 +291,12 @@ def _renewed(binding: Binding, sent: Sent, lifetime_s: int) -> Binding:
         lifetime_s=lifetime_s,
         expires_at=sent.at + lifetime_s,
         identification=sent.identification,
+        revocation=sent.revocation,
     )
+
+
+def _grants(intent: Intent, reply: RegistrationReply) -> bool:
+    return reply.code in _ACCEPTED and (reply.lifetime_s > 0 or intent.aim.ends)
 
 
 def _hold(interface: Interface, binding: Binding, sent: Sent) -> None:

@@ -4,8 +4,9 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.auth.authenticator import AuthenticationError, protect, verify
+from flowbind.auth.identifiers import timestamp_of
 from flowbind.effects import SendDatagram
-from flowbind.engine.mobile_node.state import Interface
+from flowbind.engine.mobile_node.state import Interface, Sent
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.model.binding import Encapsulation
@@ -18,6 +19,7 @@ from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MultipathFlag, Req
 from flowbind.wire.message import all_of, decode, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+from flowbind.wire.revocation_support import RevocationSupport
 
 _KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
 
@@ -33,6 +35,14 @@ def flags_of(subject: InterfaceConfig) -> RequestFlag:
     if subject.encapsulation is Encapsulation.GRE:
         flags |= RequestFlag.GRE_ENCAPSULATION
     return flags
+
+
+def support_of(config: MobileNodeConfig, sent: Sent) -> tuple[RevocationSupport, ...]:
+    """Return what a request says of revocation: that a co-located node takes it (3.2)."""
+    co_located = sent.care_of_address != config.home_address
+    if not config.revocation or not sent.lifetime_s or not co_located:
+        return ()
+    return (RevocationSupport(timestamp_of(sent.at)),)
 
 
 def request(

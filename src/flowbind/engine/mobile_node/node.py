@@ -15,6 +15,7 @@ from flowbind.engine.mobile_node.keepalive import Keepalive
 from flowbind.engine.mobile_node.policy import Policy, local_rules
 from flowbind.engine.mobile_node.projection import Projection
 from flowbind.engine.mobile_node.registration import Registration
+from flowbind.engine.mobile_node.revocation import Revocations
 from flowbind.engine.mobile_node.state import (
     Aim,
     Intent,
@@ -40,6 +41,7 @@ from flowbind.model.binding import NodeRecord
 from flowbind.model.config import MobileNodeConfig
 from flowbind.model.flow import FlowRule, RunningPolicy
 from flowbind.model.tunnel import NodeForwarding
+from flowbind.wire.iana import MessageType
 
 RESTORED_GRACE_S: Final = 5.0
 """How long a restored binding waits for its interface to come up."""
@@ -60,11 +62,13 @@ class MobileNode:
             for each in config.interfaces
         }
         self._registration = Registration(config, self.interfaces, self.statistics, nonces)
-        self._answers = Answers(self._registration, self._adopt)
+        self._revocations = Revocations(self._registration)
+        self._answers = Answers(self._registration, self._revocations, self._adopt)
+        self._listeners = {int(MessageType.REVOCATION): self._revocations.on_received}
         self._projection = Projection()
         self._grace_until: float | None = None
         self._handlers: dict[type[Event], Callable[[Any, float], list[Effect]]] = {
-            Received: self._answers.on_received,
+            Received: self._on_received,
             TimerExpired: self._on_timer,
             InterfaceUp: self._on_interface_up,
             InterfaceDown: self._on_interface_down,
@@ -84,6 +88,10 @@ class MobileNode:
         requests = self._registration.pump(self.policy, now)
         projected = self._projection.effects(self._forwarding, self.record, now)
         return [*projected, *requests, *effects]
+
+    def _on_received(self, event: Received, now: float) -> list[Effect]:
+        listener = self._listeners.get(event.payload[0]) if event.payload else None
+        return (listener or self._answers.on_received)(event, now)
 
     def deadline(self) -> float | None:
         """Return the Unix time at which TimerExpired is wanted, or None."""

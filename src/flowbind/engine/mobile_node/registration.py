@@ -18,7 +18,7 @@ from flowbind.auth.replay import distance_s, next_identification
 from flowbind.effects import SendDatagram
 from flowbind.engine.mobile_node.fallback import Fallback
 from flowbind.engine.mobile_node.intents import Intents
-from flowbind.engine.mobile_node.messages import flags_of, multipath_of, request
+from flowbind.engine.mobile_node.messages import flags_of, multipath_of, request, support_of
 from flowbind.engine.mobile_node.policy import Exchange, Policy, flow_bindings
 from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State, path_of
 from flowbind.model.binding import NodeRecord
@@ -282,7 +282,7 @@ class Registration:
             intent.sent.lifetime_s,
             intent.sent.care_of_address,
             intent.sent.identification,
-            extensions,
+            (*extensions, *support_of(self.config, intent.sent)),
         )
 
     @property

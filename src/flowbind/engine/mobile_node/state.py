@@ -130,7 +130,8 @@ class Sent:
     """A request that was sent and may be answered. `policy` is what `carried` was made of. It was
     sent `at` first and `last_at` last: with nonces it is repeated as it was.
 
-    `overdue_at` is when an answer is not to be expected any more.
+    `overdue_at` is when an answer is not to be expected any more. `revocation` is the timestamp of
+    an answer that agrees on revocation.
     """
 
     via: Interface
@@ -144,6 +145,7 @@ class Sent:
     overwrites: bool
     last_at: float = 0.0
     overdue_at: float = float("inf")
+    revocation: int | None = None
 
     def binding(self, lifetime_s: int) -> Binding:
         """Return the binding that this request makes if it is granted for so long.
@@ -162,6 +164,7 @@ class Sent:
             access_technology=config.access_technology,
             label=config.label,
             interface=config.name,
+            revocation=self.revocation,
         )
 
     @property
