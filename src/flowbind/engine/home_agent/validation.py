@@ -73,11 +73,20 @@ def check_identification(
         if association.replay is Replay.NONCES:
             check_nonce(message.identification, before.nonce if before else None)
         else:
-            # 0: the node has used nothing but nonces.
-            last = (before.identification or None) if before else None
-            check_timestamp(message.identification, last, now, association.timestamp_tolerance_s)
+            _check_timestamp(message.identification, association, before, now)
     except ReplayError as error:
         raise Refused(error.reason, ReplyCode.IDENTIFICATION_MISMATCH) from error
+
+
+def _check_timestamp(
+    identification: int, association: SecurityAssociation, before: NodeRecord | None, now: float
+) -> None:
+    # In a record 0 stands for none yet. As a timestamp it is one instant in 136 years, of which
+    # every replay would be accepted.
+    if identification == 0:
+        raise ReplayError("timestamp-out-of-tolerance")
+    last = (before.identification or None) if before else None
+    check_timestamp(identification, last, now, association.timestamp_tolerance_s)
 
 
 def check_form(
