@@ -287,6 +287,27 @@ def test_a_policy_that_is_taken_is_told(read):
     assert "policy         kept here until the home agent tells another one" in text
 
 
+def test_simultaneous_bindings_are_told(configuration, read, problems):
+    tables = configuration("mobile-node")
+    tables["mobile-node"] |= {"multipath": "off", "simultaneous": True}
+    report = describe(read(tables))
+    assert report.simultaneous
+    assert "multipath      off: simultaneous bindings asked for" in as_text(report)
+    tables["mobile-node"]["multipath"] = "prefer"
+    assert problems(tables) == [
+        '[mobile-node]: simultaneous: RFC 7629 needs no copies: set multipath to "off"'
+    ]
+    for changes, said in (
+        ({"simultaneous-bindings": True}, "multipath or simultaneous"),
+        ({"simultaneous-bindings": True, "multipath": False}, "clock within 7s  simultaneous"),
+    ):
+        tables = configuration("home-agent")
+        tables["mobile-node"][0] |= changes
+        report = describe(read(tables))
+        assert report.mobile_nodes[0].simultaneous_bindings
+        assert said in as_text(report)
+
+
 def test_further_associations_have_lines_of_their_own(check, configuration, read):
     for role, expected in (
         ("home-agent", "10.9.0.5  SPI 256  hmac-md5     clock within 7s  multipath\n"

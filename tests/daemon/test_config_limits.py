@@ -83,6 +83,7 @@ KEYS: dict[tuple, Keys] = {
         ("home-agent", ["192.0.2.1"], NO_ADDRESS),
         *ASSOCIATION_KEYS,
         ("multipath", ["require", "prefer", "off"], [True, "", "on"]),
+        ("simultaneous", [False], [True, *NO_SWITCH]),
         ("lifetime", [1, 65534, "1s", "65534s", "18h"], OUT_OF_LIFETIME),
         ("exchange-policy", [True, False], NO_SWITCH),
         ("accept-policy", [False], [True, *NO_SWITCH]),

@@ -84,7 +84,12 @@ def node_config(policy=POLICY, **changes) -> MobileNodeConfig:
 
 def agent_config(**changes) -> HomeAgentConfig:
     association = BY_NONCES if changes.pop("nonces", False) else ASSOCIATION
-    entry = MobileNodeEntry(HOME, (association,), multipath=changes.pop("multipath", True))
+    entry = MobileNodeEntry(
+        HOME,
+        (association,),
+        multipath=changes.pop("multipath", True),
+        simultaneous_bindings=changes.pop("simultaneous", False),
+    )
     return HomeAgentConfig(AGENT, (IPv4Network("10.9.0.0/24"),), (entry,), **changes)
 
 
@@ -205,7 +210,8 @@ class World:
 
     def _agent_knows(self, path: Path) -> bool:
         node = self.forwarding["agent"]
-        ends = [(each.bid, each.remote) for each in node.paths] if node else []
+        # A node tells its simultaneous bindings apart by BIDs that they do not have.
+        ends = [(each.bid or path.bid, each.remote) for each in node.paths] if node else []
         here = self.addresses.get(path.interface or "")
         return here == path.local and (path.bid, path.local) in ends
 

@@ -129,6 +129,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     algorithm: str
     associations: tuple[AssociationReport, ...]
     multipath: str
+    simultaneous: bool
     lifetime_s: int
     exchange_policy: bool
     accept_policy: bool
@@ -183,6 +184,7 @@ def describe(settings: Settings) -> Report:
         algorithm=config.association.algorithm.value,
         associations=tuple(map(_association_report, config.associations)),
         multipath=config.multipath,
+        simultaneous=config.simultaneous,
         lifetime_s=config.lifetime_s,
         exchange_policy=config.exchange_policy,
         accept_policy=config.accept_policy,
@@ -357,7 +359,8 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     names = chain(("association",), repeat("in readiness"))
     for name, each in zip(names, report.associations, strict=False):
         yield f"  {name:<13}  SPI {each.spi}, {each.algorithm}, {each.replay}"
-    yield f"  multipath      {_MULTIPATH[report.multipath]}"
+    multipath = _SIMULTANEOUS if report.simultaneous else _MULTIPATH[report.multipath]
+    yield f"  multipath      {multipath}"
     yield f"  registrations  for {_duration(report.lifetime_s)}"
     yield f"  policy         {_POLICY[report.exchange_policy, report.accept_policy]}"
     yield (
@@ -400,6 +403,7 @@ _MULTIPATH: Final = {
     "prefer": "preferred; with a home agent that has none, one binding at a time",
     "off": "off: one binding at a time",
 }
+_SIMULTANEOUS: Final = "off: simultaneous bindings asked for, a copy of each packet on every path"
 
 
 _FOR: Final = {HomeAgentReport: " for nodes that send none", MobileNodeReport: ""}

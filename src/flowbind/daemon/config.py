@@ -77,6 +77,7 @@ _MOBILE_NODE_KEYS: Final = (
     *ASSOCIATION_KEYS,
     FURTHER_KEY,
     Key("multipath", "multipath", values.one_of("require", "prefer", "off")),
+    Key("simultaneous", "simultaneous", values.switch),
     Key("lifetime", "lifetime_s", _LIFETIME),
     Key("exchange-policy", "exchange_policy", values.switch),
     Key("accept-policy", "accept_policy", values.switch),
@@ -231,6 +232,9 @@ class _Reader:
         engine = _part(found, MobileNodeConfig)
         if engine.get("home_agent") == engine.get("home_address", ""):
             self._findings.problem(where, "home-address: this is the home agent's address")
+        if engine.get("simultaneous") and engine.get("multipath") != "off":
+            what = 'simultaneous: RFC 7629 needs no copies: set multipath to "off"'
+            self._findings.problem(where, what)
         if engine.get("accept_policy") and engine.get("exchange_policy", True):
             what = "accept-policy: only one policy can hold: set exchange-policy to false"
             self._findings.problem(where, what)

@@ -108,7 +108,8 @@ class InterfaceConfig(Struct, frozen=True):
 class MobileNodeConfig(Struct, frozen=True):
     """What the engine of a mobile node needs to know. Times in seconds.
 
-    The first of the `associations` is used, the others are kept in readiness.
+    The first of the `associations` is used, the others are kept in readiness. `simultaneous`, only
+    without multipath, asks by the S bit for a copy of each packet on every path (RFC 5944 3.3).
     """
 
     home_address: IPv4Address
@@ -117,6 +118,7 @@ class MobileNodeConfig(Struct, frozen=True):
     interfaces: tuple[InterfaceConfig, ...]
     policy: tuple[PolicyRule, ...] = ()
     multipath: str = "prefer"
+    simultaneous: bool = False
     lifetime_s: int = 600
     exchange_policy: bool = True
     accept_policy: bool = False

@@ -121,7 +121,8 @@ class Answers:
         lifetime_s = min(sent.lifetime_s, reply.lifetime_s, INFINITE_LIFETIME_S)
         match intent.aim:
             case Aim.REGISTER:
-                return self._on_registered(sent, lifetime_s, now)
+                simultaneous = reply.code == ReplyCode.ACCEPTED
+                return self._on_registered(sent, lifetime_s, now, simultaneous=simultaneous)
             case Aim.RENEW_ALL:
                 for interface in self._interfaces.values():
                     if interface.binding:
@@ -136,25 +137,30 @@ class Answers:
                     for interface in self._interfaces.values()
                     for news in self._on_deregistered(interface, now)
                 ]
+            case Aim.LEAVE:
+                return []
 
-    def _on_registered(self, sent: Sent, lifetime_s: int, now: float) -> list[Effect]:
+    def _on_registered(
+        self, sent: Sent, lifetime_s: int, now: float, *, simultaneous: bool
+    ) -> list[Effect]:
         interface = sent.via
         was_up = interface.state is State.UP
         config = interface.config
         binding = sent.binding(lifetime_s)
         _hold(interface, binding, sent)
-        interface.tunnel = path_of(config, self._registration.config.home_agent, binding)
+        interface.tunnel = path_of(config, self._registration.config, binding)
         interface.drain_until = None
         interface.unanswered = None
         interface.state = State.UP
         if not was_up or interface.keepalive.due_at is None:
             interface.keepalive.start(now)
-        if sent.plain or sent.overwrites:
+        news = self._note_simultaneous(granted=simultaneous)
+        if sent.overwrites or (sent.plain and self._registration.holds_one(now)):
             self._others_gone(interface, now)
         if sent.plain:
             self._registration.leave_one_plain_tunnel(interface)
         self._note_policy(sent)
-        news = self._note_kind(sent, now)
+        news += self._note_kind(sent, now)
         if not was_up:
             kind = "plain RFC 5944" if sent.plain else f"BID {config.bid}"
             news.append(Log("info", f"{interface.name}: registered, {kind}, for {lifetime_s} s"))
@@ -196,6 +202,17 @@ class Answers:
             return []
         self._statistics["fallback"] += 1
         return [Log("warning", "no answer to multipath, but to RFC 5944, falling back to it")]
+
+    def _note_simultaneous(self, *, granted: bool) -> list[Effect]:
+        """RFC 5944 3.8.2.2: code 1 tells a node that asked by the S bit that it has one binding."""
+        registration = self._registration
+        if not registration.config.simultaneous:
+            return []
+        before, registration.simultaneous = registration.simultaneous, granted
+        if granted or before is False:
+            return []
+        self._statistics["simultaneous_refused"] += 1
+        return [Log("warning", "the home agent keeps one binding at a time (code 1)")]
 
     def _others_gone(self, survivor: Interface, now: float) -> None:
         """The home agent replaced all other bindings by this one."""

@@ -9,7 +9,10 @@ _URGENCY: Final = {aim: rank for rank, aim in enumerate(Aim)}
 
 
 class Intents:
-    """At most one intent for each aim and interface, in order of urgency, then of age."""
+    """At most one intent for each aim and interface, in order of urgency, then of age.
+
+    Of LEAVE there is one for each care-of address.
+    """
 
     def __init__(self) -> None:
         self._intents: list[Intent] = []

@@ -29,9 +29,14 @@ def multipath_of(config: InterfaceConfig, flags: MultipathFlag) -> Multipath:
     return Multipath(config.access_technology, config.label, config.bid, flags)
 
 
-def flags_of(subject: InterfaceConfig) -> RequestFlag:
-    """D: we decapsulate ourselves. T: our packets come back through the tunnel."""
+def flags_of(config: MobileNodeConfig, subject: InterfaceConfig, *, ends: bool) -> RequestFlag:
+    """D: we decapsulate ourselves. T: our packets come back through the tunnel.
+
+    S: the other bindings are to stay, which a deregistration says nothing about.
+    """
     flags = RequestFlag.DECAPSULATION_BY_MOBILE_NODE | RequestFlag.REVERSE_TUNNELING
+    if config.simultaneous and not ends:
+        flags |= RequestFlag.SIMULTANEOUS_BINDINGS
     if subject.encapsulation is Encapsulation.GRE:
         flags |= RequestFlag.GRE_ENCAPSULATION
     return flags

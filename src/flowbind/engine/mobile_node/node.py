@@ -49,6 +49,10 @@ LONGEST_RELAPSE_S: Final = 60.0
 """How long a path that is registered and never answers is left alone in the end."""
 
 
+_ABLE: Final = (State.UP, State.DOWN, State.DEAD)
+"""Who may send where one does, the best first. DOWN with a binding: restored, and not up yet."""
+
+
 class MobileNode:
     """Keeps an address reachable over several interfaces. The tables are for reading only."""
 
@@ -85,6 +89,7 @@ class MobileNode:
         effects = self._handlers[type(event)](event, now)
         self._judge_silent_paths(now)
         self._judge_unanswered(now)
+        self._prefer_one()
         requests = self._registration.pump(self.policy, now)
         projected = self._projection.effects(self._forwarding, self.record, now)
         return [*projected, *requests, *effects]
@@ -153,7 +158,8 @@ class MobileNode:
         interface.forgive()
         if interface.wanted:
             # What is under way is about the address before, or would deregister what is back.
-            self._registration.forget(interface, now)
+            unanswered = self._registration.forget(interface, now)
+            self._registration.leave_former(interface, unanswered, now)
             self._registration.want(Aim.REGISTER, interface, now)
             self._take_up(interface, now)
         return [Log("info", f"{event.name}: up with care-of address {event.address}")]
@@ -261,6 +267,23 @@ class MobileNode:
                 self._registration.intents.remove(given_up)
                 interface.keepalive.start(now)
 
+    def _prefer_one(self) -> None:
+        """Send by one path where each packet to us comes by all: the first that works.
+
+        RFC 5944 has no word for which packets go where, so no other takes any.
+        """
+        if not self.config.simultaneous:
+            return
+        able = [
+            each
+            for each in self.interfaces.values()
+            if each.binding and each.drain_until is None and each.state in _ABLE
+        ]
+        best = min(able, key=lambda each: _ABLE.index(each.state), default=None)
+        if best is not None:
+            for each in self.interfaces.values():
+                each.transmit(allowed=each is best)
+
     def _undoable(self) -> list[tuple[Intent, Sent]]:
         """Return the registrations under way that another path could undo."""
         if all(each.state is not State.UP for each in self.interfaces.values()):
@@ -283,7 +306,7 @@ class MobileNode:
             # It may hold for half of the time at the most.
             intent.not_before = max(intent.not_before, now + sent.overdue_at - sent.last_at)
             intent.sent = None
-            if self._registration.fallback.is_plain(now):
+            if self._registration.may_hold_one(now):
                 # It took the place of the one binding there is.
                 up = (each for each in self.interfaces.values() if each.state is State.UP)
                 self._registration.want(Aim.REGISTER, next(up), now)
@@ -327,7 +350,7 @@ class MobileNode:
 
     def _register_all(self, now: float) -> None:
         self._registration.intents.keep(lambda each: each.aim is not Aim.DEREGISTER_ALL)
-        # Of plain bindings there is one at the most: to renew all is to register that one.
+        # Without multipath there is no renewing all in one: each that may have a binding registers.
         plain = self._registration.fallback.is_plain(now)
         if not plain and any(each.state is State.UP for each in self.interfaces.values()):
             self._registration.want(Aim.RENEW_ALL, None, now).not_before = now
@@ -392,7 +415,7 @@ class MobileNode:
                 known = interface and binding.bid in {None, interface.config.bid}
                 if interface and known and binding.expires_at > now:
                     interface.binding = binding
-                    interface.tunnel = path_of(interface.config, self.config.home_agent, binding)
+                    interface.tunnel = path_of(interface.config, self.config, binding)
                     self._grace_until = now + RESTORED_GRACE_S
             self._registration.find_carrier()
         return effects

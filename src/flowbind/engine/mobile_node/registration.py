@@ -53,6 +53,8 @@ class Registration:
         self.statistics = statistics
         self.exchange = Exchange()
         self.fallback = Fallback(config.multipath)
+        # Whether the S bit is granted, None if that is not known yet.
+        self.simultaneous: bool | None = None
         self.intents = Intents()
         self.identification: int | None = None
         self.accepted: int | None = None
@@ -93,11 +95,47 @@ class Registration:
         intent = self.want(Aim.DEREGISTER, interface, now)
         if interface.binding:
             intent.care_of_address = interface.binding.care_of_address
+            if unanswered and unanswered.care_of_address != intent.care_of_address:
+                self.leave(unanswered.care_of_address, unanswered.ends_at, now)
         elif unanswered:
             intent.care_of_address = unanswered.care_of_address
-            intent.until = unanswered.at + unanswered.lifetime_s
+            intent.until = unanswered.ends_at
         self.channel_free_at = now
         return True
+
+    def leave_former(self, interface: Interface, unanswered: Sent | None, now: float) -> None:
+        """Have the home agent forget the addresses that an interface had or may have had bound."""
+        binding, own = interface.binding, interface.address
+        if binding and binding.care_of_address != own:
+            left = self.leave(binding.care_of_address, binding.expires_at, now)
+            interface.binding = None if left else binding
+        if unanswered and unanswered.care_of_address != own:
+            left = self.leave(unanswered.care_of_address, unanswered.ends_at, now)
+            interface.unanswered = None if left else interface.unanswered
+
+    def leave(self, care_of_address: IPv4Address, until: float, now: float) -> bool:
+        """Have the home agent forget a care-of address, up to the end of its lifetime.
+
+        Tells whether that is needed: where it keeps one binding, or one for each BID, the next
+        registration does so.
+        """
+        if not self.config.simultaneous or self.simultaneous is False:
+            return False
+        leaving = [each.care_of_address for each in self.intents if each.aim is Aim.LEAVE]
+        if care_of_address not in leaving:
+            self.intents.add(
+                Intent(Aim.LEAVE, None, now, care_of_address=care_of_address, until=until)
+            )
+        return True
+
+    def holds_one(self, now: float) -> bool:
+        """Tell whether the home agent keeps one binding of us at a time, as far as we know."""
+        several = self.config.simultaneous and self.simultaneous is not False
+        return self.fallback.is_plain(now) and not several
+
+    def may_hold_one(self, now: float) -> bool:
+        """Tell whether the next registration may take the place of what the home agent holds."""
+        return self.fallback.is_plain(now) and not self.simultaneous
 
     def want_all_deregistered(self, now: float) -> bool:
         """Have the home agent forget all interfaces, and want nothing else.
@@ -110,7 +148,8 @@ class Registration:
                 ends.append(interface.binding.expires_at)
             unanswered = self.forget(interface, now)
             if unanswered:
-                ends.append(unanswered.at + unanswered.lifetime_s)
+                ends.append(unanswered.ends_at)
+        ends += [each.until for each in self.intents if each.aim is Aim.LEAVE]
         self.intents.keep(lambda each: each.aim is Aim.DEREGISTER_ALL)
         if ends:
             self.want(Aim.DEREGISTER_ALL, None, now).until = max(ends)
@@ -127,7 +166,7 @@ class Registration:
             interface.unanswered = under_way
         self.intents.keep(lambda each: each.interface is not interface)
         unanswered = interface.unanswered
-        return unanswered if unanswered and now < unanswered.at + unanswered.lifetime_s else None
+        return unanswered if unanswered and now < unanswered.ends_at else None
 
     def policy_replaced(self) -> None:
         """The policy is another one: the home agent is to hold it as soon as can be."""
@@ -151,6 +190,8 @@ class Registration:
         self.exchange = Exchange.of_rules(record.rules)
         self.nonce = record.nonce
         self.fallback.multipath_known = any(each.bid is not None for each in record.bindings)
+        if len(record.bindings) > 1:
+            self.simultaneous = not self.fallback.multipath_known
 
     def find_carrier(self) -> None:
         """See whether the BID that carried the policy is still there to do so."""
@@ -187,6 +228,7 @@ class Registration:
             lambda each: (
                 now < each.until
                 and (each.aim is not Aim.REGISTER or self._may_register(each.interface, now))
+                and (each.aim is not Aim.LEAVE or self._is_left(each.care_of_address))
             )
         )
         for interface in self.interfaces.values():
@@ -204,10 +246,13 @@ class Registration:
     def _may_register(self, interface: Interface | None, now: float) -> bool:
         if interface is None or interface.address is None or not interface.wanted:
             return False
-        return not self.fallback.is_plain(now) or self._is_plain_choice(interface)
+        return not self.holds_one(now) or self._is_plain_choice(interface)
+
+    def _is_left(self, care_of_address: IPv4Address | None) -> bool:
+        return all(each.address != care_of_address for each in self.interfaces.values())
 
     def _is_plain_choice(self, interface: Interface) -> bool:
-        """Without multipath there is one binding, on the first interface that answers."""
+        """Where there is one binding, it is on the first interface that answers."""
         for each in self.interfaces.values():
             if each is interface:
                 return True
@@ -237,7 +282,7 @@ class Registration:
         if own is not None and own.usable:
             others = [each for each in usable if each is not own]
             return others[0] if others and intent.tries % 2 else own
-        if not usable and intent.aim.ends:
+        if not usable and intent.aim.ends and intent.aim is not Aim.LEAVE:
             # Whatever has an address may try, in turns, but for a path that is known to be silent.
             mine = self.interfaces.values() if own is None else (own,)
             usable = [each for each in mine if each.address and each.state is not State.DEAD]
@@ -278,7 +323,7 @@ class Registration:
             self.config,
             via,
             via.address,
-            flags_of(subject.config),
+            flags_of(self.config, subject.config, ends=intent.aim.ends),
             intent.sent.lifetime_s,
             intent.sent.care_of_address,
             intent.sent.identification,
@@ -351,14 +396,14 @@ class Registration:
         The home agent forwards as soon as it accepts, so its first packets may overtake its reply.
         """
         interface = sent.via
-        if sent.plain:
+        if sent.plain and not self.config.simultaneous:
             others = [each for each in self.interfaces.values() if each is not interface]
             if any(each.tunnel and each.tunnel.transmit for each in others):
                 # The data plane knows one path without a BID, and that one carries packets.
                 return
             self.leave_one_plain_tunnel(interface)
         interface.drain_until = None
-        path = path_of(interface.config, self.config.home_agent, sent.binding(sent.lifetime_s))
+        path = path_of(interface.config, self.config, sent.binding(sent.lifetime_s))
         known = interface.tunnel
         if known is None or (known.bid, known.local) != (path.bid, path.local):
             interface.tunnel = structs.replace(path, transmit=False)

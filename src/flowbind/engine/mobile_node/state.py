@@ -9,7 +9,7 @@ from msgspec import structs
 
 from flowbind.engine.mobile_node.keepalive import Keepalive
 from flowbind.model.binding import Binding
-from flowbind.model.config import InterfaceConfig
+from flowbind.model.config import InterfaceConfig, MobileNodeConfig
 from flowbind.model.flow import PolicyRule
 from flowbind.model.tunnel import PLAIN_BID, Path
 from flowbind.wire.flow_binding import FlowBinding
@@ -41,11 +41,13 @@ class Aim(StrEnum):
     DEREGISTER = "deregister"
     RENEW_ALL = "renew-all"
     REGISTER = "register"
+    LEAVE = "leave"
+    """Deregister a care-of address that no interface has any more, beside simultaneous bindings."""
 
     @property
     def ends(self) -> bool:
         """Whether the request is a deregistration."""
-        return self in {Aim.DEREGISTER_ALL, Aim.DEREGISTER}
+        return self in {Aim.DEREGISTER_ALL, Aim.DEREGISTER, Aim.LEAVE}
 
 
 @dataclass(slots=True)
@@ -168,6 +170,11 @@ class Sent:
         )
 
     @property
+    def ends_at(self) -> float:
+        """When the binding ends that this request makes if it is granted as it is."""
+        return self.at + self.lifetime_s
+
+    @property
     def content(self) -> tuple[object, ...]:
         """What the request says, but for the Identification."""
         asked = (self.via.name, self.care_of_address, self.lifetime_s)
@@ -195,12 +202,17 @@ class Intent:
     bids_denied: bool = False
 
 
-def path_of(config: InterfaceConfig, home_agent: IPv4Address, binding: Binding) -> Path:
-    """Return the path that a binding of an interface stands for."""
+def path_of(config: InterfaceConfig, node: MobileNodeConfig, binding: Binding) -> Path:
+    """Return the path that a binding of an interface stands for.
+
+    Simultaneous bindings have no BID, but here their paths are told apart by those of the
+    interfaces.
+    """
+    without = binding.bid is None and not node.simultaneous
     return Path(
-        bid=PLAIN_BID if binding.bid is None else binding.bid,
+        bid=PLAIN_BID if without else config.bid,
         local=binding.care_of_address,
-        remote=home_agent,
+        remote=node.home_agent,
         encapsulation=binding.encapsulation,
         interface=config.name,
         label=binding.label,
