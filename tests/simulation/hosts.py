@@ -1,97 +1,25 @@
-"""A machine in simulated time: clocks, a data plane and a store that fail, a daemon that crashes.
+"""A machine in simulated time: its clock, its daemon, and what that daemon is told and asks for.
 
 What runs on it is the engine in the daemon's own loop and performer, so what is simulated is the
 order in which effects are carried out, and what becomes of those that fail.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from random import Random
+from typing import Protocol
 
 from flowbind.daemon.clock import SteadyClock
 from flowbind.daemon.loop import Engine, EngineLoop
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.dataplane.base import DataPlaneError
-from flowbind.dataplane.memory import MemoryDataPlane
-from flowbind.effects import DeleteNode, Effect, SaveNode, SendDatagram, SendProbe
+from flowbind.effects import Effect, SendDatagram, SendProbe
 from flowbind.events import Event, TimerExpired
-from flowbind.model.tunnel import NodeForwarding, Path
-from flowbind.store.base import StoreError
-from flowbind.store.memory import MemoryStore
+from flowbind.model.tunnel import Path
+from tests.simulation.faults import Crash, FlakyPlane, FlakyStore, Trouble
 from tests.simulation.journal import Journal
 
 Schedule = Callable[[float, Callable[[], None]], None]
-
-
-class Crash(BaseException):
-    """The daemon was killed; nothing in it may catch that."""
-
-
-class Trouble:
-    """What goes wrong on a machine: a share of all effects, or a crash at one of the next."""
-
-    def __init__(self, chance: Random) -> None:
-        self._chance = chance
-        self.share = 0.0
-        self.fuse: int | None = None
-
-    def strike(self, error: type[Exception]) -> None:
-        """Before an effect and after it: crash if it is time to; before it: fail sometimes."""
-        self.burn()
-        if self.share and self._chance.random() < self.share:
-            raise error("so the simulation wants it")
-
-    def burn(self) -> None:
-        """Crash if it is time to."""
-        if self.fuse is None:
-            return
-        self.fuse -= 1
-        if self.fuse < 0:
-            self.fuse = None
-            raise Crash
-
-
-class FlakyPlane(MemoryDataPlane):
-    """A data plane that refuses now and then, and outlives its daemon."""
-
-    def __init__(self, trouble: Trouble, failed: Callable[[], None]) -> None:
-        super().__init__()
-        self._trouble = trouble
-        self._failed = failed
-
-    def program(self, node: NodeForwarding) -> None:
-        self._may_fail()
-        super().program(node)
-        self._trouble.burn()
-
-    def remove(self, home_address: IPv4Address) -> None:
-        self._may_fail()
-        super().remove(home_address)
-        self._trouble.burn()
-
-    def node(self, home_address: IPv4Address) -> NodeForwarding | None:
-        """Return what is programmed for one home address."""
-        return self._nodes.get(home_address)
-
-    def _may_fail(self) -> None:
-        try:
-            self._trouble.strike(DataPlaneError)
-        except DataPlaneError:
-            self._failed()
-            raise
-
-
-class FlakyStore(MemoryStore):
-    """A store whose disk refuses now and then."""
-
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__()
-        self._trouble = trouble
-
-    def commit(self, changes: Sequence[SaveNode | DeleteNode]) -> None:
-        self._trouble.strike(StoreError)
-        super().commit(changes)
-        self._trouble.burn()
 
 
 class Clock:
@@ -113,16 +41,36 @@ class Clock:
         return of_this_clock / self._rate
 
 
-class Watched:
-    """An engine all of whose events and effects are written down."""
+class Watcher(Protocol):
+    """Who looks at hosts: once before and after each event, and when all of it is done."""
 
-    def __init__(self, engine: Engine, name: str, journal: Journal) -> None:
-        self._engine, self._name, self._journal = engine, name, journal
+    def before(self, host: "Host", engine: Engine, event: Event, now: float) -> object:
+        """Look at an engine that is about to be given an event; returns what was seen."""
+        ...
+
+    def handled(
+        self, host: "Host", engine: Engine, event: Event, effects: list[Effect], seen: object
+    ) -> None:
+        """Look at what it wants done. `seen` is what it looked like before."""
+        ...
+
+    def done(self, host: "Host", event: Event | None) -> None:
+        """Look at a host that has done all of it; None when it has started."""
+        ...
+
+
+class Watched:
+    """An engine all of whose events and effects are looked at and written down."""
+
+    def __init__(self, engine: Engine, host: "Host", journal: Journal) -> None:
+        self._engine, self._host, self._journal = engine, host, journal
         self.statistics = engine.statistics
 
     def handle(self, event: Event, now: float) -> list[Effect]:
+        seen = self._host.watcher.before(self._host, self._engine, event, now)
         effects = self._engine.handle(event, now)
-        self._journal.note(self._name, now, event, effects)
+        self._journal.note(self._host.name, now, event, effects)
+        self._host.watcher.handled(self._host, self._engine, event, effects, seen)
         return effects
 
     def deadline(self) -> float | None:
@@ -152,7 +100,10 @@ class Host:
     """One machine. `engine` is None while its daemon is down.
 
     `plane_failed_at` is when its data plane last refused something, in seconds that nobody sets.
+    `make` makes its engine, by the configuration of that moment.
     """
+
+    watcher: Watcher
 
     def __init__(
         self,
@@ -174,8 +125,6 @@ class Host:
         self.starts = 0
         self.crashed: Callable[[Host], None] = lambda _host: None
         self.started: Callable[[Host], None] = lambda _host: None
-        self.told: Callable[[Host, tuple[Event, ...]], None] = lambda _host, _events: None
-        self.checked: Callable[[Host, Event | None], None] = lambda _host, _event: None
         self._journal = journal
         self._schedule = schedule
         self._make = make
@@ -194,9 +143,8 @@ class Host:
         self.starts += 1
         self._steady = SteadyClock(self.clock.wall, self.clock.elapsed)
         engine = self._make()
-        outlets = Outlets(self._send, self._probe)
-        performer = Performer(self.plane, self.store, outlets)
-        watched = Watched(engine, self.name, self._journal)
+        performer = Performer(self.plane, self.store, Outlets(self._send, self._probe))
+        watched = Watched(engine, self, self._journal)
         loop = SimulatedLoop(watched, performer, self._steady.now, self._arm)
         try:
             self.plane.reconcile(loop.restore(self.store.load()))
@@ -205,20 +153,19 @@ class Host:
             return
         self.engine, self._loop = engine, loop
         self.started(self)
-        self.checked(self, None)
+        self.watcher.done(self, None)
         loop.arm()
 
     def submit(self, *events: Event) -> None:
         """Give events to the daemon, if it runs."""
         if self._loop is None:
             return
-        self.told(self, events)
         try:
             self._loop.submit(*events)
         except Crash:
             self.crash()
             return
-        self.checked(self, events[-1])
+        self.watcher.done(self, events[-1])
 
     def crash(self) -> None:
         """Kill the daemon. What its data plane holds goes on forwarding."""

@@ -1,18 +1,21 @@
-"""What a seed makes of a world: its nodes, their interfaces, policies and settings."""
+"""What a seed makes of a world: its nodes, their interfaces, policies, keys and settings."""
 
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
 
 from msgspec import Struct
 
-from flowbind.auth.association import Algorithm, SecurityAssociation
+from flowbind.auth.association import FIRST_USABLE_SPI, LAST_SPI, Algorithm, Replay
+from flowbind.auth.association import SecurityAssociation as Association
 from flowbind.model.binding import Encapsulation
 from flowbind.model.config import (
     HomeAgentConfig,
     InterfaceConfig,
     MobileNodeConfig,
     MobileNodeEntry,
+    OverwriteScope,
     StaticFlow,
+    UnknownBid,
 )
 from flowbind.model.flow import PolicyRule
 from flowbind.wire.iana import FlowAction
@@ -23,13 +26,16 @@ NETWORK = IPv4Network("10.9.0.0/24")
 MOST_NODES = 4
 MOST_INTERFACES = 4
 PORTS = tuple(range(1000, 1012))
+ERA_ENDS_AT = 2_085_978_496.0
+"""When the seconds of NTP begin at 0 again, in February 2036 (RFC 5944 5.7.1)."""
 
 
 class Scenario(Struct, frozen=True):
-    """The configuration of both ends."""
+    """The configuration of both ends, and the Unix time at which the world begins."""
 
     agent: HomeAgentConfig
     nodes: tuple[MobileNodeConfig, ...]
+    start: float
 
 
 def scenario(chance: Random) -> Scenario:
@@ -44,16 +50,26 @@ def scenario(chance: Random) -> Scenario:
         (NETWORK,),
         tuple(entry for _config, entry in pairs),
         max_lifetime_s=chance.choice((120, 600, 1800)),
+        max_bindings=chance.choice((8, 8, 8, 1, 2, 3)),
+        overwrite_scope=chance.choice((OverwriteScope.ALL, *OverwriteScope)),
+        unknown_bid=chance.choice((UnknownBid.NONE_KNOWN, *UnknownBid)),
+        policy_in_reply=chance.random() < 0.4,
+        strict_reserved=chance.random() < 0.3,
         static_flows=chance.choice(((), static)),
     )
-    return Scenario(agent, tuple(config for config, _entry in pairs))
+    return Scenario(agent, tuple(config for config, _entry in pairs), _start(chance))
+
+
+def _start(chance: Random) -> float:
+    """Draw a beginning, in one of three worlds such that the era of NTP ends before long."""
+    if chance.random() < 2 / 3:
+        return 1_800_000_000.0
+    return ERA_ENDS_AT - chance.choice((600.0, 7200.0, 72000.0)) * chance.random()
 
 
 def _node(chance: Random, number: int) -> tuple[MobileNodeConfig, MobileNodeEntry]:
     home_address = NETWORK[5 + number]
-    association = SecurityAssociation(
-        256 + number, chance.randbytes(16), chance.choice(list(Algorithm))
-    )
+    keys = (association(chance),)
     interfaces = tuple(
         InterfaceConfig(
             f"if{number}{bid}",
@@ -65,20 +81,35 @@ def _node(chance: Random, number: int) -> tuple[MobileNodeConfig, MobileNodeEntr
         )
         for bid in range(1, chance.randint(1, MOST_INTERFACES) + 1)
     )
+    exchange_policy = chance.random() < 0.8
     config = MobileNodeConfig(
         home_address,
         AGENT,
-        (association,),
+        keys,
         interfaces,
         policy(chance, len(interfaces)),
         multipath=chance.choice(("require", "require", "prefer", "prefer", "off")),
         lifetime_s=chance.choice((60, 300, 600, 1800)),
-        exchange_policy=chance.random() < 0.85,
+        exchange_policy=exchange_policy,
+        accept_policy=not exchange_policy and chance.random() < 0.6,
         probe_interval_s=chance.choice((0.5, 2.0, 5.0, 10.0, 20.0)),
         probe_dead_after=chance.randint(2, 4),
     )
-    entry = MobileNodeEntry(home_address, (association,), multipath=chance.random() < 0.9)
-    return config, entry
+    return config, MobileNodeEntry(home_address, keys, multipath=chance.random() < 0.9)
+
+
+def association(chance: Random, taken: tuple[Association, ...] = ()) -> Association:
+    """Draw a security association of another SPI than these. Nodes may have the same SPI."""
+    known = [each.spi for each in taken]
+    candidates = (FIRST_USABLE_SPI, LAST_SPI, chance.randint(FIRST_USABLE_SPI, LAST_SPI))
+    return Association(
+        chance.choice([each for each in candidates if each not in known]),
+        chance.randbytes(chance.choice((16, 16, 32, 5))),
+        chance.choice(list(Algorithm)),
+        # RFC 5944 5.7.1 wants more than 3 s.
+        chance.choice((7.0, 7.0, 4.0, 3600.0)),
+        chance.choice(list(Replay)),
+    )
 
 
 def policy(chance: Random, bids: int) -> tuple[PolicyRule, ...]:

@@ -1,6 +1,5 @@
-"""The network between the hosts: it loses, doubles, delays and garbles, and somebody listens."""
+"""The network between the hosts: it loses, doubles, delays, garbles and translates."""
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,12 +9,10 @@ from random import Random
 from msgspec import structs
 
 from flowbind.effects import SendDatagram, SendProbe
-from flowbind.events import ProbeAnswered, Received
+from flowbind.events import InterfaceUp, ProbeAnswered, Received
 from tests.simulation.hosts import Host, Schedule
-from tests.simulation.scenario import AGENT
+from tests.simulation.nat import Nat
 
-ATTACKER = IPv4Address("203.0.113.66")
-REMEMBERED = 300
 LONGEST_DELAY_S = 20.0
 
 
@@ -30,15 +27,37 @@ class Link:
     address: IPv4Address | None = None
     silent_up: bool = False
     silent_down: bool = False
+    nat: Nat | None = None
 
     @property
     def silent(self) -> bool:
         return self.silent_up or self.silent_down
 
+    @property
+    def port(self) -> int:
+        """Where its requests leave from."""
+        return 40000 + self.bid
+
+    def outward(self, received: Received) -> Received:
+        """Return a request as the home agent will see it."""
+        return self.nat.outward(received) if self.nat else received
+
+    def inward(self, received: Received) -> Received | None:
+        """Return a reply as the node will see it, None if it is not for this interface."""
+        here = (self.address, self.port)
+        if self.nat is None:
+            ends = (received.destination, received.destination_port)
+            return structs.replace(received, interface=self.name) if ends == here else None
+        if self.address is None or not self.nat.is_for(received):
+            return None
+        return structs.replace(
+            received, destination=self.address, destination_port=self.port, interface=self.name
+        )
+
 
 @dataclass(slots=True)
 class Weather:
-    """How bad it is. Shares are of all datagrams; the attacker never rests."""
+    """How bad it is. Shares are of all datagrams."""
 
     loss: float = 0.0
     doubled: float = 0.0
@@ -59,7 +78,7 @@ class Weather:
 class Wire:
     """Carries datagrams between the home agent and the links of the nodes.
 
-    `heard_by_agent` and `heard_by_node` take what arrives.
+    `heard_by_agent` and `heard_by_node` take what arrives, `overheard` whatever is sent.
     """
 
     agent: Host
@@ -67,9 +86,9 @@ class Wire:
     schedule: Schedule
     heard_by_agent: Callable[[Received], None]
     heard_by_node: Callable[[Link, Received], None]
+    overheard: Callable[[Received], None] = lambda _received: None
     links: dict[str, Link] = field(default_factory=dict[str, Link])
     weather: Weather = field(default_factory=Weather)
-    _recorded: deque[Received] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def holder(self, address: IPv4Address) -> Link | None:
         """Return the link that has an address now."""
@@ -80,64 +99,38 @@ class Wire:
     def from_node(self, datagram: SendDatagram) -> None:
         """Carry a request."""
         link = self.links[datagram.interface or ""]
-        if link.address != datagram.source:
+        if link.address != datagram.source or link.silent_up:
             return
-        if link.silent_up:
-            return
-        received = _received(datagram, 40000 + link.bid)
-        self._recorded.append(received)
+        received = link.outward(_received(datagram, link.port))
+        self.overheard(received)
         for each in self._copies(received):
             self.schedule(self._delay_s(link), partial(self.heard_by_agent, each))
 
     def from_agent(self, datagram: SendDatagram) -> None:
         """Carry a reply to whoever has its destination when it arrives."""
         received = _received(datagram, datagram.source_port)
-        self._recorded.append(received)
-        link = self.holder(datagram.destination)
+        self.overheard(received)
+        link = next((each for each in self.links.values() if each.inward(received)), None)
         if link is None:
             return
         for each in self._copies(received):
-            self.schedule(self._delay_s(link), partial(self._arrive, each))
+            self.schedule(self._delay_s(link), partial(self.arrive, each))
 
-    def _arrive(self, received: Received) -> None:
-        link = self.holder(received.destination)
-        if link and not link.silent_down:
-            self.heard_by_node(link, structs.replace(received, interface=link.name))
-
-    def attack(self) -> None:
-        """Send again what was recorded, as it was or from elsewhere, or forge a little."""
-        if not self._recorded:
-            return
-        received = self.chance.choice(self._recorded)
-        if self.chance.random() < 0.2:
-            received = self._garbled(received)
-        if received.destination != AGENT:
-            self._arrive(received)
-            return
-        if self.chance.random() < 0.3:
-            received = structs.replace(received, source=ATTACKER)
-        self.heard_by_agent(received)
+    def arrive(self, received: Received) -> None:
+        """Hand a datagram to the node whom it is for, if anybody."""
+        for link in self.links.values():
+            inside = link.inward(received)
+            if inside and not link.silent_down:
+                self.heard_by_node(link, inside)
+                return
 
     def _copies(self, received: Received) -> list[Received]:
         copies = [received] * (2 if self.chance.random() < self.weather.doubled else 1)
         return [
-            self._garbled(each) if self.chance.random() < self.weather.garbled else each
+            garbled(each, self.chance) if self.chance.random() < self.weather.garbled else each
             for each in copies
             if self.chance.random() >= self.weather.loss
         ]
-
-    def _garbled(self, received: Received) -> Received:
-        octets = bytearray(received.payload)
-        for _ in range(self.chance.choice((1, 1, 2, 8))):
-            octets[self.chance.randrange(len(octets))] = self.chance.randrange(256)
-        match self.chance.randrange(6):
-            case 0:
-                del octets[self.chance.randrange(len(octets)) :]
-            case 1:
-                octets += self.chance.randbytes(self.chance.randrange(1, 12))
-            case _:
-                pass
-        return structs.replace(received, payload=bytes(octets))
 
     def _delay_s(self, link: Link) -> float:
         jitter_s = self.weather.jitter_s
@@ -167,6 +160,27 @@ class Wire:
 
     def _lost(self) -> bool:
         return self.weather.loss > 0 and self.chance.random() < self.weather.loss
+
+
+def tell(link: Link) -> None:
+    """Tell the daemon of the address that a link has, if it has any."""
+    if link.address is not None:
+        link.host.submit(InterfaceUp(link.name, link.address))
+
+
+def garbled(received: Received, chance: Random) -> Received:
+    """Return a datagram some of whose octets are others, or that is shorter or longer."""
+    octets = bytearray(received.payload)
+    for _ in range(chance.choice((1, 1, 2, 8))):
+        octets[chance.randrange(len(octets))] ^= chance.choice((1 << chance.randrange(8), 0xFF))
+    match chance.randrange(6):
+        case 0:
+            del octets[chance.randrange(len(octets)) :]
+        case 1:
+            octets += chance.randbytes(chance.randrange(1, 12))
+        case _:
+            pass
+    return structs.replace(received, payload=bytes(octets))
 
 
 def _received(datagram: SendDatagram, source_port: int) -> Received:
