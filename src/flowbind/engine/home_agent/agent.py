@@ -23,6 +23,7 @@ from flowbind.effects import (
 )
 from flowbind.engine.chance import Chance, no_chance
 from flowbind.engine.deadlines import Deadlines
+from flowbind.engine.hearing import understood
 from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
 from flowbind.engine.home_agent.denials import Denials
 from flowbind.engine.home_agent.flows import (
@@ -69,7 +70,6 @@ from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import INFINITE_LIFETIME_S, ReplyCode, RequestFlag
-from flowbind.wire.message import decode
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
 
@@ -139,7 +139,7 @@ class HomeAgent:
 
     def _on_received(self, event: Received, now: float) -> list[Effect]:
         try:
-            message = decode(event.payload)
+            message = understood(event.payload)
         except WireError as error:
             self.statistics[f"discarded_{error.reason}"] += 1
             return []

@@ -6,6 +6,7 @@ from typing import Final
 from flowbind.auth.authenticator import AuthenticationError, protect, verify
 from flowbind.auth.identifiers import timestamp_of
 from flowbind.effects import SendDatagram
+from flowbind.engine.hearing import understood
 from flowbind.engine.mobile_node.state import Interface, Sent
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
@@ -16,7 +17,7 @@ from flowbind.wire.errors import WireError
 from flowbind.wire.extension import Extension
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MultipathFlag, RequestFlag
-from flowbind.wire.message import all_of, decode, split_at_authentication
+from flowbind.wire.message import all_of, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 from flowbind.wire.revocation_support import RevocationSupport
@@ -97,7 +98,7 @@ def reply_of(config: MobileNodeConfig, event: Received) -> RegistrationReply:
     Without a foreign agent in between, every reply comes from the home agent and must prove it.
     """
     try:
-        message = decode(event.payload)
+        message = understood(event.payload)
     except WireError as error:
         raise Refused(error.reason) from error
     if not isinstance(message, RegistrationReply):

@@ -16,6 +16,7 @@ from typing import Final
 from flowbind.auth.authenticator import AuthenticationError, protect, verify
 from flowbind.auth.identifiers import is_later
 from flowbind.effects import Effect, Log, SendDatagram
+from flowbind.engine.hearing import understood
 from flowbind.engine.mobile_node.messages import support_of
 from flowbind.engine.mobile_node.registration import Registration
 from flowbind.engine.mobile_node.state import Aim, Interface, Sent
@@ -23,7 +24,7 @@ from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType
-from flowbind.wire.message import decode, split_at_authentication
+from flowbind.wire.message import split_at_authentication
 from flowbind.wire.registration import RegistrationReply
 from flowbind.wire.revocation import Revocation, RevocationAcknowledgment
 from flowbind.wire.revocation_support import RevocationSupport
@@ -82,7 +83,7 @@ class Revocations:
     def _authentic(self, event: Received) -> Revocation:
         """Decode and authenticate a revocation of a home agent (3.5). Raises Refused."""
         try:
-            message = decode(event.payload)
+            message = understood(event.payload)
         except WireError as error:
             raise Refused(error.reason) from error
         assert isinstance(message, Revocation)  # noqa: S101 -- the type is looked at before
