@@ -53,6 +53,21 @@ def test_a_clock_that_was_tolerated_and_then_corrected_does_not_lock_the_node_ou
     assert world.replies == [133, 133, 0]
 
 
+@pytest.mark.rfc("5944", "5.7.1")
+def test_a_home_agent_whose_clock_was_set_back_is_asked_seldom(world):
+    """It takes nothing until it is as late again."""
+    world.up("wlan0")
+    identification = world.record.identification + (3600 << 32)
+    ahead = structs.replace(world.record, identification=identification)
+    world.agent.records[world.record.home_address] = ahead
+    world.node.handle(RegisterRequested("wlan0"), world.now)
+    world.run(30)
+    world.replies.clear()
+    world.run(300)
+    assert set(world.replies) == {133}
+    assert len(world.replies) <= 40
+
+
 def test_a_deregistration_is_dropped_as_soon_as_it_is_pointless(world):
     """Not with the next event: others may wait for it."""
     world.lose = lambda _datagram: True

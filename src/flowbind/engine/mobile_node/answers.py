@@ -12,6 +12,7 @@ from flowbind.engine.mobile_node.messages import policy_of, reply_of
 from flowbind.engine.mobile_node.policy import Exchange, Policy, adopted, differs
 from flowbind.engine.mobile_node.registration import (
     LOW_HALF,
+    MAX_RETRANSMISSION_S,
     MIN_RETRANSMISSION_S,
     Registration,
     backoff_s,
@@ -253,8 +254,12 @@ class Answers:
         A request that was in time by that clock was overtaken by a later one; then the sequence of
         Identifications goes on. With nonces the reply has told another one, that is all (5.7.2).
         """
-        intent.not_before = now + (MIN_RETRANSMISSION_S if intent.resynchronised else 0.0)
-        intent.resynchronised = True
+        intent.not_before = now
+        if intent.mismatches:
+            # A home agent whose clock was set back denies for as long as that.
+            before = intent.mismatches - 1
+            intent.not_before += backoff_s(before, MIN_RETRANSMISSION_S, MAX_RETRANSMISSION_S)
+        intent.mismatches += 1
         if self._registration.uses_nonces:
             return [Log("debug", "the home agent wants another nonce, sending the request again")]
         if abs(distance_s(reply.identification, sent.identification)) <= _IN_TIME_S:

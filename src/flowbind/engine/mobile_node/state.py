@@ -187,7 +187,7 @@ class Intent:
 
     `interface` is None for a request about all of them. `care_of_address` is what a deregistration
     names, `until` when it has become pointless. `silent` counts the tries since the home agent was
-    last heard about it.
+    last heard about it, `mismatches` how often it wanted another Identification.
     """
 
     aim: Aim
@@ -198,7 +198,7 @@ class Intent:
     tries: int = 0
     silent: int = 0
     sent: Sent | None = None
-    resynchronised: bool = False
+    mismatches: int = 0
     bids_denied: bool = False
 
 
