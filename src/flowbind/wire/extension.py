@@ -33,6 +33,10 @@ from flowbind.wire.strings import ForeignAgentError, MessageString
 from flowbind.wire.vendor import CriticalVendorExtension, NormalVendorExtension
 
 FIRST_SKIPPABLE_TYPE: Final = 128
+MAX_EXTENSIONS: Final = 256
+"""A message with more is refused: no sender needs them, and to decode the 65,000 that fit into a
+datagram, before anybody is authenticated, would cost as much as a thousand registrations.
+"""
 
 _PADDING: Final = int(ExtensionType.PADDING)
 _MULTIPATH: Final = int(ExtensionType.MULTIPATH)
@@ -264,7 +268,11 @@ def _frames(payload: bytes, start: int) -> Iterator[tuple[int, int | None, int, 
     if start > end:
         raise _truncated(start, end)
     at = start
+    count = 0
     while at < end:
+        count += 1
+        if count > MAX_EXTENSIONS:
+            raise WireError("too-many-extensions", f"more than {MAX_EXTENSIONS}")
         extension_type = payload[at]
         subtype: int | None = None
         if extension_type == _PADDING:
