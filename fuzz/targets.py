@@ -117,16 +117,20 @@ class _Untimed(EngineLoop):
 
 
 def _home_agent_answers() -> Answers:
-    return Answers(HomeAgentRole(HomeAgent(CONFIG)), MemoryDataPlane())
+    engine, plane = HomeAgent(CONFIG), MemoryDataPlane()
+    return Answers(HomeAgentRole(engine, _loop(engine, plane)), plane)
 
 
 def _mobile_node_answers() -> Answers:
     interfaces = (InterfaceConfig("wlan0", 1, 1, 4), InterfaceConfig("wwan0", 2, 2, 8))
     config = MobileNodeConfig(IPv4Address("10.9.0.5"), CONFIG.address, ASSOCIATIONS[:1], interfaces)
     engine, plane = MobileNode(config), MemoryDataPlane()
+    return Answers(MobileNodeRole(engine, _loop(engine, plane)), plane)
+
+
+def _loop(engine: HomeAgent | MobileNode, plane: MemoryDataPlane) -> EngineLoop:
     outlets = Outlets(lambda _datagram: None, lambda _probe: None)
-    loop = _Untimed(engine, Performer(plane, MemoryStore(), outlets), lambda: 0.0)
-    return Answers(MobileNodeRole(engine, loop), plane)
+    return _Untimed(engine, Performer(plane, MemoryStore(), outlets), lambda: 0.0)
 
 
 TARGETS: Final[dict[str, Target]] = {

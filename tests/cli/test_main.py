@@ -10,6 +10,7 @@ COMMANDS = [
     ("home-agent",),
     ("home-agent", "run"),
     ("home-agent", "cleanup"),
+    ("home-agent", "revoke"),
     ("mobile-node",),
     ("mobile-node", "run"),
     ("mobile-node", "cleanup"),
@@ -64,6 +65,8 @@ def test_no_command_at_all_shows_the_commands(flowbind):
         (("explain",), "packet"),
         (("policy", "--json", "set", "policy.toml"), "policy set"),
         (("mobile-node", "deregister"), "--all"),
+        (("home-agent", "revoke"), "home_address"),
+        (("home-agent", "revoke", "10.9.0.5", "--bid", "1", "--care-of", "10.1.0.2"), "--care-of"),
         (("mobile-node", "deregister", "--all", "--interface", "wlan0"), "--all"),
     ],
 )

@@ -23,6 +23,9 @@ from flowbind.control.messages import (
     PolicyRow,
     PolicySetRequest,
     RegisterRequest,
+    Revoked,
+    RevokedRow,
+    RevokeRequest,
     Status,
     StatusRequest,
 )
@@ -196,6 +199,36 @@ def test_a_pipe_gets_one_plain_line_for_each_row(flowbind, mobile_node, command,
     mobile_node.answer = answer
 
     assert flowbind(command).out.splitlines() == lines
+
+
+REVOKED = Revoked(
+    "10.9.0.5",
+    (
+        RevokedRow(bid=1, care_of_address="10.1.0.2", told=True),
+        RevokedRow(bid=None, care_of_address="10.2.0.2", told=False),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "request_"),
+    [
+        ((), RevokeRequest("10.9.0.5")),
+        (("--bid", "1"), RevokeRequest("10.9.0.5", bid=1)),
+        (("--care-of", "10.1.0.2"), RevokeRequest("10.9.0.5", care_of_address="10.1.0.2")),
+    ],
+)
+def test_revoke_asks_the_home_agent(flowbind, start_daemon, options, request_):
+    daemon = start_daemon("home-agent")
+    daemon.answer = REVOKED
+    assert flowbind("home-agent", "revoke", "10.9.0.5", *options).out.splitlines() == [
+        "revoked   BID  care-of address  being told",
+        "10.9.0.5    1  10.1.0.2         yes",
+        "10.9.0.5    -  10.2.0.2         no",
+    ]
+    outcome = flowbind("home-agent", "revoke", "10.9.0.5", *options, "--json")
+    assert outcome.out.encode() == msgspec.json.encode(REVOKED) + b"\n"
+    assert daemon.asked == [request_, request_]
 
 
 def test_status_leaves_out_what_never_happened(flowbind, mobile_node):

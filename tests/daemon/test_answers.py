@@ -19,6 +19,9 @@ from flowbind.control.messages import (
     PolicySetRequest,
     RegisterRequest,
     Request,
+    Revoked,
+    RevokedRow,
+    RevokeRequest,
     StatusRequest,
 )
 from flowbind.daemon.answers import Answers
@@ -76,21 +79,24 @@ class Untimed(EngineLoop):
 class Ends:
     """A home agent and a mobile node; datagrams arrive at once."""
 
-    def __init__(self):
+    def __init__(self, agent_changes=None, node_changes=None):
+        agent_changes, node_changes = agent_changes or {}, node_changes or {}
         association = SecurityAssociation(256, KEY)
         entry = MobileNodeEntry(HOME, (association,), label_weights=((1, 3),))
         interfaces = (
             InterfaceConfig("wlan0", 1, 1, 4, weight=3),
             InterfaceConfig("wwan0", 2, 2, 8),
         )
-        agent = HomeAgent(HomeAgentConfig(AGENT, (IPv4Network("10.9.0.0/24"),), (entry,)))
-        node = MobileNode(MobileNodeConfig(HOME, AGENT, (association,), interfaces, POLICY))
+        networks = (IPv4Network("10.9.0.0/24"),)
+        agent = HomeAgent(HomeAgentConfig(AGENT, networks, (entry,), **agent_changes))
+        config = MobileNodeConfig(HOME, AGENT, (association,), interfaces, POLICY, **node_changes)
+        node = MobileNode(config)
         self.planes = {"agent": BusyPlane(), "node": BusyPlane()}
         self.waiting = []
         self.agent_loop = self._loop(agent, "agent")
         self.node_loop = self._loop(node, "node")
         self.agent: Callable[[Request], Any] = Answers(
-            HomeAgentRole(agent), self.planes["agent"]
+            HomeAgentRole(agent, self.agent_loop), self.planes["agent"]
         ).answer
         self.node: Callable[[Request], Any] = Answers(
             MobileNodeRole(node, self.node_loop), self.planes["node"]
@@ -117,11 +123,24 @@ class Ends:
 
 
 @pytest.fixture
-def ends():
-    both = Ends()
-    both.up("wlan0")
-    both.up("wwan0")
-    return both
+def make_ends():
+    def make(agent_changes=None, node_changes=None):
+        both = Ends(agent_changes, node_changes)
+        both.up("wlan0")
+        both.up("wwan0")
+        return both
+
+    return make
+
+
+@pytest.fixture
+def ends(make_ends):
+    return make_ends()
+
+
+@pytest.fixture
+def revoking(make_ends):
+    return make_ends({"revocation": True}, {"revocation": True})
 
 
 def test_status(ends):
@@ -265,6 +284,43 @@ def test_the_operator_deregisters_and_registers(ends):
     ends.carry()
     assert ends.agent(BindingsRequest()).bindings == ()
     assert ends.agent(PathsRequest()).paths == ()
+
+
+@pytest.mark.rfc("3543", "4.2.2.1", "RR-HA-4")
+def test_the_operator_of_a_home_agent_revokes(revoking):
+    answer = revoking.agent(RevokeRequest(str(HOME), bid=1))
+    row = RevokedRow(bid=1, care_of_address=str(ADDRESSES["wlan0"]), told=True)
+    assert answer == Revoked(str(HOME), (row,))
+    assert [row.bid for row in revoking.agent(BindingsRequest()).bindings] == [2]
+    assert revoking.agent(StatusRequest()).counters["revoked"] == 1
+    revoking.agent(RevokeRequest(str(HOME), care_of_address=str(ADDRESSES["wwan0"])))
+    assert revoking.agent(BindingsRequest()).bindings == ()
+
+
+def test_a_node_that_cannot_be_told_is_revoked_all_the_same(ends):
+    (first, second) = ends.agent(RevokeRequest(str(HOME))).bindings
+    assert not first.told
+    assert not second.told
+    assert ends.agent(BindingsRequest()).bindings == ()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        RevokeRequest("10.9.0.77"),
+        RevokeRequest(str(HOME), bid=9),
+        RevokeRequest(str(HOME), care_of_address="10.9.0.77"),
+        RevokeRequest("node5"),
+        RevokeRequest(str(HOME), care_of_address="wlan0"),
+    ],
+)
+def test_what_is_not_there_cannot_be_revoked(revoking, request_):
+    assert isinstance(revoking.agent(request_), Failed)
+    assert len(revoking.agent(BindingsRequest()).bindings) == 2
+
+
+def test_a_mobile_node_revokes_nothing(ends):
+    assert isinstance(ends.node(RevokeRequest(str(HOME))), Failed)
 
 
 def test_an_interface_that_nobody_configured_is_refused(ends):

@@ -20,6 +20,7 @@ home agent at 198.51.100.1 for 10.9.0.0/24
   rules          refused where none of their BIDs is registered
   replies        without the policy in force
   reserved bits  ignored
+  revocation     not told
   interfaces     all that are up
   short cut      yes
   home link      none: every node is away
@@ -47,6 +48,7 @@ mobile node 10.9.0.5, home agent 198.51.100.1
   multipath      preferred; with a home agent that has none, one binding at a time
   registrations  for 10m
   policy         sent to the home agent
+  revocation     not heard of
   probes         every 500ms, a path is dead after 3 lost (1.5s)
   default route  yes
 
@@ -127,6 +129,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "unknown_bid": "none-known",
         "policy_in_reply": False,
         "strict_reserved": False,
+        "revocation": False,
         "interfaces": None,
         "shortcut": True,
         "home_link": None,

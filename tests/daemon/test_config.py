@@ -76,6 +76,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         unknown-bid = "any-unknown"
         policy-in-reply = true
         strict-reserved = true
+        revocation = true
         interfaces = ["eth0", "eth1"]
         shortcut = false
         home-link = "eth1"
@@ -120,6 +121,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             unknown_bid=UnknownBid.ANY_UNKNOWN,
             policy_in_reply=True,
             strict_reserved=True,
+            revocation=True,
             static_flows=(
                 StaticFlow("no telnet", compile_match("tcp remote port 23"), FlowAction.DROP),
             ),
@@ -149,6 +151,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         lifetime = 90
         exchange-policy = false
         accept-policy = true
+        revocation = true
         default-route = false
         probe-interval = "200ms"
         probe-dead-after = 5
@@ -177,6 +180,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
             lifetime_s=90,
             exchange_policy=False,
             accept_policy=True,
+            revocation=True,
             probe_interval_s=0.2,
             probe_dead_after=5,
         ),

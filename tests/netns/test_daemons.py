@@ -3,7 +3,7 @@
 import pytest
 
 from tests.netns.daemons import home_agent_toml, mobile_node_toml
-from tests.netns.hosts import CORRESPONDENT, HOME, Ping, ping
+from tests.netns.hosts import CARE_OF, CORRESPONDENT, HOME, Ping, ping
 
 pytestmark = pytest.mark.root
 
@@ -12,8 +12,8 @@ pytestmark = pytest.mark.root
 def pair(daemon):
     """Start a home agent and a mobile node with more keys, and wait for both paths."""
 
-    def start(node="", mobile_node=""):
-        agent = daemon("home-agent", "ha", lambda host: home_agent_toml(host, node))
+    def start(node="", mobile_node="", agent=""):
+        agent = daemon("home-agent", "ha", lambda host: home_agent_toml(host + agent, node))
         mobile = daemon("mobile-node", "mn", lambda host: mobile_node_toml(host + mobile_node))
         agent.wait("both bindings", lambda: agent.bids() == {1, 2})
         return agent, mobile
@@ -21,8 +21,12 @@ def pair(daemon):
     return start
 
 
+def counted(daemon, name):
+    return daemon.counters().get(name, 0)
+
+
 def accepted(agent):
-    return agent.counters().get("accepted", 0)
+    return counted(agent, "accepted")
 
 
 @pytest.mark.rfc("5944", "5.7.2")
@@ -39,3 +43,48 @@ def test_nonces_through_restarts_of_either_end(pair):
         assert agent.bids() == {1, 2}
     # Both had kept the nonce.
     assert "denied_133" not in mobile.counters()
+
+
+def told_to_revoke(agent, *options):
+    (row,) = agent.ask("home-agent", "revoke", str(HOME), *options)["bindings"]
+    return row
+
+
+@pytest.mark.rfc("3543", "4.2.2.1", "RR-HA-4")
+@pytest.mark.rfc("3543", "4.2.2.3", "RR-MN-5", "RR-MN-6")
+def test_a_revoked_path_is_left_and_registered_again(pair):
+    agent, mobile = pair(agent="revocation = true\n", mobile_node="revocation = true")
+    under_way = Ping("cn", CORRESPONDENT, HOME, 200)
+    assert told_to_revoke(agent, "--bid", "1") == {
+        "bid": 1, "care_of_address": str(CARE_OF[1]), "told": True,
+    }  # fmt: skip
+    agent.wait("an acknowledgment", lambda: counted(agent, "revocation_acknowledged") == 1)
+    assert agent.bids() == {2}
+    assert mobile.bids() == {2}
+    assert "the home agent has revoked the binding" in mobile.told()
+    assert under_way.all_answered()
+    agent.wait("another registration", lambda: agent.bids() == {1, 2})
+
+
+@pytest.mark.rfc("3543", "4.2.2.1", "RR-HA-9")
+def test_a_revocation_that_is_not_heard_outlasts_a_restart(pair):
+    agent, mobile = pair(agent="revocation = true\n", mobile_node="revocation = true")
+    mobile.kill()
+    assert told_to_revoke(agent, "--care-of", str(CARE_OF[2]))["told"]
+    agent.wait("another try", lambda: counted(agent, "revocation_sent") >= 2)
+    agent.kill()
+    agent.start()
+    assert agent.bids() == {1}
+    agent.wait("another try", lambda: counted(agent, "revocation_sent") >= 2)
+    assert counted(agent, "revocation_acknowledged") == 0
+    mobile.start()
+    agent.wait("another registration", lambda: agent.bids() == {1, 2})
+
+
+def test_a_node_that_did_not_ask_finds_the_path_dead(pair):
+    agent, mobile = pair(agent="revocation = true\n")
+    assert not told_to_revoke(agent, "--bid", "1")["told"]
+    assert "the node is not told" in agent.told()
+    mobile.wait("a dead path", lambda: counted(mobile, "path_dead") > 0)
+    agent.wait("another registration", lambda: agent.bids() == {1, 2})
+    assert counted(agent, "revocation_sent") == 0

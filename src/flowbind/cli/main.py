@@ -28,6 +28,7 @@ mobile_node_app = typer.Typer(no_args_is_help=True, help="The mobile node on thi
 
 home_agent_app.command("run")(daemons.home_agent_run)
 home_agent_app.command("cleanup")(daemons.home_agent_cleanup)
+home_agent_app.command("revoke")(operator.revoke)
 mobile_node_app.command("run")(daemons.mobile_node_run)
 mobile_node_app.command("cleanup")(daemons.mobile_node_cleanup)
 mobile_node_app.command("register")(operator.register)

@@ -30,6 +30,7 @@ from flowbind.control.messages import (
     RegisterRequest,
     Request,
     Response,
+    RevokeRequest,
     StatusRequest,
 )
 from flowbind.model.encoding import to_json
@@ -150,6 +151,27 @@ def deregister(
     if every == (interface is not None):
         raise Misuse("give either --interface NAME or --all")
     _show(DeregisterRequest(interface), socket or RUN_DIRECTORY / "mobile-node.sock", json=json)
+
+
+HomeAddress = Annotated[str, typer.Argument(help="The home address of the mobile node.")]
+BidOption = Annotated[int | None, typer.Option("--bid", help="The binding with this BID alone.")]
+
+
+def revoke(
+    home_address: HomeAddress,
+    bid: BidOption = None,
+    care_of_address: Annotated[
+        str | None,
+        typer.Option("--care-of", metavar="ADDRESS", help="The binding of this address alone."),
+    ] = None,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """End the bindings of a mobile node at once, and tell it so (RFC 3543)."""
+    if bid is not None and care_of_address is not None:
+        raise Misuse("give either --bid or --care-of")
+    request = RevokeRequest(home_address, bid, care_of_address)
+    _show(request, socket or RUN_DIRECTORY / "home-agent.sock", json=json)
 
 
 def _show(request: Request, socket: Path | None, *, json: bool, watch: bool = False) -> None:

@@ -25,6 +25,7 @@ from flowbind.control.messages import (
     Policy,
     PolicyRow,
     Response,
+    Revoked,
     Status,
 )
 
@@ -74,6 +75,8 @@ def view(response: Response) -> tuple[View, ...]:
             shown = (_policy(response.rules),)
         case Explanation():
             shown = (_explanation(response),)
+        case Revoked():
+            shown = (_revoked(response),)
         case Done():
             shown = (_sentence(response.detail or "done"),)
         case Failed():
@@ -209,6 +212,14 @@ def _explanation(explanation: Explanation) -> View:
         ("why", explanation.why),
     )
     return View(("", ""), rows, headed=False)
+
+
+def _revoked(revoked: Revoked) -> View:
+    rows = tuple(
+        (revoked.home_address, _or_dash(row.bid), row.care_of_address, "yes" if row.told else "no")
+        for row in revoked.bindings
+    )
+    return View(("revoked", "BID", "care-of address", "being told"), rows, frozenset({"BID"}))
 
 
 def _sentence(text: str) -> View:

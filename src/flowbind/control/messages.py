@@ -52,6 +52,14 @@ class DeregisterRequest(Struct, frozen=True, tag="deregister"):
     interface: str | None = None
 
 
+class RevokeRequest(Struct, frozen=True, tag="revoke"):
+    """End the bindings of a node (RFC 3543): all, or one by its BID or its care-of address."""
+
+    home_address: str
+    bid: int | None = None
+    care_of_address: str | None = None
+
+
 Request = (
     StatusRequest
     | BindingsRequest
@@ -62,6 +70,7 @@ Request = (
     | PolicySetRequest
     | RegisterRequest
     | DeregisterRequest
+    | RevokeRequest
 )
 
 
@@ -179,6 +188,21 @@ class Explanation(Struct, frozen=True, tag="explanation", kw_only=True):
     why: str
 
 
+class RevokedRow(Struct, frozen=True, kw_only=True):
+    """One binding that was ended. `told`: its node is told until it acknowledges."""
+
+    bid: int | None
+    care_of_address: str
+    told: bool
+
+
+class Revoked(Struct, frozen=True, tag="revoked"):
+    """Answer to RevokeRequest: what was ended."""
+
+    home_address: str
+    bindings: tuple[RevokedRow, ...]
+
+
 class Done(Struct, frozen=True, tag="done"):
     """The request was carried out, or is under way."""
 
@@ -191,4 +215,4 @@ class Failed(Struct, frozen=True, tag="failed"):
     error: str
 
 
-Response = Status | Bindings | Paths | Flows | Policy | Explanation | Done | Failed
+Response = Status | Bindings | Paths | Flows | Policy | Explanation | Revoked | Done | Failed

@@ -32,6 +32,8 @@ from flowbind.control.messages import (
     RegisterRequest,
     Request,
     Response,
+    Revoked,
+    RevokeRequest,
     Status,
     StatusRequest,
 )
@@ -99,6 +101,10 @@ class Role(Protocol):
         """Deregister an interface, or all; says what was done. Raises Refusal."""
         ...
 
+    def revoke(self, request: RevokeRequest) -> Revoked:
+        """End bindings of a node. Raises Refusal."""
+        ...
+
 
 class Answers:
     """Answers the operator's requests."""
@@ -133,6 +139,8 @@ class Answers:
                 return Done(self._role.register(interface))
             case DeregisterRequest(interface=interface):
                 return Done(self._role.deregister(interface))
+            case RevokeRequest():
+                return self._role.revoke(request)
             case _:
                 return questions[type(request)]()
 

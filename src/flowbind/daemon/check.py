@@ -112,6 +112,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     unknown_bid: str
     policy_in_reply: bool
     strict_reserved: bool
+    revocation: bool
     interfaces: tuple[str, ...] | None
     shortcut: bool
     home_link: str | None
@@ -133,6 +134,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     lifetime_s: int
     exchange_policy: bool
     accept_policy: bool
+    revocation: bool
     default_route: bool
     probe_interval_s: float
     probe_dead_after: int
@@ -188,6 +190,7 @@ def describe(settings: Settings) -> Report:
         lifetime_s=config.lifetime_s,
         exchange_policy=config.exchange_policy,
         accept_policy=config.accept_policy,
+        revocation=config.revocation,
         default_route=settings.default_route,
         probe_interval_s=config.probe_interval_s,
         probe_dead_after=config.probe_dead_after,
@@ -213,6 +216,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         unknown_bid=config.unknown_bid.value,
         policy_in_reply=config.policy_in_reply,
         strict_reserved=config.strict_reserved,
+        revocation=config.revocation,
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
         home_link=config.home_link,
@@ -307,6 +311,7 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  rules          refused where {_REFUSED[report.unknown_bid]} registered"
     yield f"  replies        {'with' if report.policy_in_reply else 'without'} the policy in force"
     yield f"  reserved bits  {'refused' if report.strict_reserved else 'ignored'}"
+    yield f"  revocation     {'told to nodes that ask' if report.revocation else 'not told'}"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
     yield f"  home link      {_home_link_text(report)}"
@@ -363,6 +368,7 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     yield f"  multipath      {multipath}"
     yield f"  registrations  for {_duration(report.lifetime_s)}"
     yield f"  policy         {_POLICY[report.exchange_policy, report.accept_policy]}"
+    yield f"  revocation     {'heard, on port 434' if report.revocation else 'not heard of'}"
     yield (
         f"  probes         every {_duration(report.probe_interval_s)}, a path is dead after "
         f"{report.probe_dead_after} lost ({_duration(dead_after_s)})"

@@ -7,7 +7,13 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from flowbind.control.messages import PathRow, PolicySetRequest
+from flowbind.control.messages import (
+    PathRow,
+    PolicySetRequest,
+    Revoked,
+    RevokedRow,
+    RevokeRequest,
+)
 from flowbind.daemon import process
 from flowbind.daemon.announce import announce
 from flowbind.daemon.answers import Answers, Refusal
@@ -24,6 +30,8 @@ from flowbind.dataplane.ebpf.plane import EbpfSettings, open_ebpf
 from flowbind.effects import SendProbe
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.engine.home_agent.projection import project
+from flowbind.engine.home_agent.revocation import is_meant
+from flowbind.events import RevokeRequested
 from flowbind.model.binding import Binding
 from flowbind.model.config import HomeAgentConfig
 from flowbind.model.tunnel import NodeForwarding
@@ -70,7 +78,7 @@ def run(settings: HomeAgentSettings) -> None:
         outlets = Outlets(port.send, _never_probe, links.send, announce)
         loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
-        answers = Answers(HomeAgentRole(engine), plane)
+        answers = Answers(HomeAgentRole(engine, loop), plane)
         asyncio.run(_serve(settings.engine, loop, port, links, server, answers))
 
 
@@ -102,8 +110,9 @@ class HomeAgentRole:
 
     name = "home-agent"
 
-    def __init__(self, engine: HomeAgent) -> None:
+    def __init__(self, engine: HomeAgent, loop: EngineLoop) -> None:
         self._engine = engine
+        self._loop = loop
         self.home_agent = engine.config.address
         self.home_address: IPv4Address | None = None
         self.nai: str | None = None
@@ -169,3 +178,32 @@ class HomeAgentRole:
     def deregister(self, interface: str | None) -> str:
         """Refuse: a home agent never deregisters (RFC 5944 3.8)."""
         raise Refusal(_NODES_ONLY)
+
+    def revoke(self, request: RevokeRequest) -> Revoked:
+        """End bindings of a node at once. Raises Refusal if there is none that is meant."""
+        event = RevokeRequested(
+            _address(request.home_address),
+            request.bid,
+            None if request.care_of_address is None else _address(request.care_of_address),
+        )
+        record = self._engine.records.get(event.home_address)
+        meant = [each for each in record.bindings if is_meant(each, event)] if record else []
+        if not meant:
+            raise Refusal(f"{event.home_address} has no such binding here")
+        self._loop.submit(event)
+        rows = (
+            RevokedRow(
+                bid=each.bid,
+                care_of_address=str(each.care_of_address),
+                told=each.revocation is not None,
+            )
+            for each in meant
+        )
+        return Revoked(str(event.home_address), tuple(rows))
+
+
+def _address(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except ValueError as error:
+        raise Refusal(f"{text!r} is no IPv4 address") from error

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from flowbind.control.messages import PathRow, PolicySetRequest
+from flowbind.control.messages import PathRow, PolicySetRequest, Revoked, RevokeRequest
 from flowbind.daemon import process
 from flowbind.daemon.answers import Answers, Refusal
 from flowbind.daemon.config import ConfigError, MobileNodeSettings, read_policy
@@ -35,6 +35,7 @@ from flowbind.events import (
 from flowbind.model.binding import Binding
 from flowbind.model.tunnel import NodeForwarding
 from flowbind.store import open_store
+from flowbind.wire.iana import MOBILE_IP_PORT
 
 _log = logging.getLogger("flowbind")
 
@@ -69,7 +70,8 @@ def run(settings: MobileNodeSettings) -> None:
         stack.callback(plane.close)
         process.warn(plane.warnings)
         engine = MobileNode(config, nonce)
-        ports = InterfacePorts()
+        # A revocation comes to this port, wherever the requests came from (RFC 3543 3.3).
+        ports = InterfacePorts(MOBILE_IP_PORT if config.revocation else 0)
         stack.callback(ports.close_all)
         loop = EngineLoop(engine, Performer(plane, store, Outlets(ports.send, probes.send)))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
@@ -204,6 +206,10 @@ class MobileNodeRole:
         self._known(interface)
         self._loop.submit(DeregisterRequested(interface))
         return f"deregistering {interface or 'every interface'}"
+
+    def revoke(self, request: RevokeRequest) -> Revoked:
+        """Refuse: a mobile node deregisters (RFC 3543 4.2.4)."""
+        raise Refusal("only a home agent has this: ask its daemon")
 
     def _known(self, interface: str | None) -> None:
         if interface is not None and interface not in self._engine.interfaces:

@@ -120,15 +120,19 @@ def home_agent_port(address: IPv4Address) -> Port:
 
 
 class InterfacePorts:
-    """The sockets of a mobile node: one for each interface that has a care-of address."""
+    """The sockets of a mobile node: one for each interface that has a care-of address.
 
-    def __init__(self) -> None:
+    `port` 0 leaves the choice of their port to the kernel.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
         self._ports: dict[str, Port] = {}
 
     def open(self, interface: str, address: IPv4Address) -> Port:
         """Send and receive on an interface from this address. Raises DaemonError."""
         self.close(interface)
-        self._ports[interface] = Port(address, 0, interface)
+        self._ports[interface] = Port(address, self._port, interface)
         return self._ports[interface]
 
     def close(self, interface: str) -> None:

@@ -71,8 +71,10 @@ def revoke(trip, name="wlan0", **fields):
     return None
 
 
-def identifier_of(datagram):
-    return decode(datagram.payload).identifier
+def said(datagram):
+    message = decode(datagram.payload)
+    assert isinstance(message, RevocationAcknowledgment)
+    return message
 
 
 # ---- the agreement
@@ -156,7 +158,7 @@ def test_it_is_acknowledged_and_the_binding_is_gone(trip):
     assert (datagram.source, datagram.source_port) == (trip.address_of("wlan0"), 434)
     assert (datagram.destination, datagram.destination_port) == (trip.agent, 4343)
     assert datagram.interface == "wlan0"
-    acknowledgment = decode(datagram.payload)
+    acknowledgment = said(datagram)
     assert acknowledgment.home_address == trip.home
     assert acknowledgment.identifier == timestamp_of(trip.now)
     assert trip.bids == [2]
@@ -238,7 +240,7 @@ def test_the_next_message_is_acknowledged_again_and_the_same_one_is_not(trip):
     trip.now += 1
     again = revoke(trip)
     assert again is not None
-    assert identifier_of(again) == timestamp_of(trip.now)
+    assert said(again).identifier == timestamp_of(trip.now)
     assert trip.engine.statistics["revoked"] == 1
     assert trip.engine.statistics["revoked_again"] == 1
 
