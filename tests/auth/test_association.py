@@ -20,7 +20,7 @@ def test_a_reserved_spi_is_refused(spi):
 
 
 def test_an_empty_key_is_refused():
-    with pytest.raises(ValueError, match="the key is empty"):
+    with pytest.raises(ValueError, match=r"^the key is empty$"):
         SecurityAssociation(256, b"")
 
 
@@ -40,5 +40,4 @@ def test_the_key_is_never_shown(show):
         shown = show(holder)
         assert "secret" not in shown
         assert KEY.hex() not in shown
-        assert "256" in shown
-        assert "hmac-sha256" in shown
+        assert "SecurityAssociation(spi=256, algorithm='hmac-sha256')" in shown

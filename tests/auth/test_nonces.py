@@ -30,5 +30,6 @@ def test_only_the_nonce_that_was_told_last_is_accepted(nonce, identification):
 
 
 def test_where_there_is_no_source_there_is_no_nonce():
-    with pytest.raises(RuntimeError):
+    complaint = "^an association wants nonces, and there is no source of them$"
+    with pytest.raises(RuntimeError, match=complaint):
         no_nonces()

@@ -138,4 +138,6 @@ def test_a_clock_that_stands_still_still_gives_new_ones():
 
 def test_a_new_one_is_the_time_when_the_time_is_later():
     assert next_identification(to_ntp(NOW - 1), NOW) == to_ntp(NOW)
+    # By the least that there is: another program need not leave the low 12 bits zero.
+    assert next_identification(to_ntp(NOW) - 1, NOW) == to_ntp(NOW)
     assert next_identification(None, NOW, 3.0) == to_ntp(NOW + 3)

@@ -39,4 +39,5 @@ def test_without_room_for_an_spi_there_is_only_silence(data):
     with pytest.raises(WireError) as refused:
         Authentication.decode(ExtensionType.MOBILE_HOME_AUTHENTICATION, data)
 
+    assert str(refused.value) == f"truncated: {len(data)} octets hold no SPI"
     assert refused.value.code is None

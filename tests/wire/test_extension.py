@@ -82,10 +82,23 @@ def test_what_is_registered_and_not_spoken_is_kept_as_it_came(number, letter):
 @pytest.mark.parametrize(("number", "letter"), [row for row in ROWS if row[1] != "P"])
 def test_a_length_that_runs_past_the_end_is_silently_discarded(number, letter):
     header = bytes((number, 1, 0, 9)) if letter == "L" else bytes((number, 9))
-    for octets in (header[:1], header, header + bytes(8)):
+    cut = [
+        (header[:1], f"{len(header)} octets wanted, 1 left"),
+        (header[:-1], f"{len(header)} octets wanted, {len(header) - 1} left"),
+        (header, "9 octets wanted, 0 left"),
+        (header + bytes(8), "9 octets wanted, 8 left"),
+    ]
+    for octets, what in cut:
         with pytest.raises(WireError) as refused:
-            decode_extensions(octets, 0)
-        assert (refused.value.reason, refused.value.code) == ("truncated", None)
+            decode_extensions(b"head" + octets, 4)
+        assert str(refused.value) == f"truncated: {what}"
+        assert refused.value.code is None
+
+
+def test_extensions_that_would_begin_behind_the_end_are_silently_discarded():
+    assert decode_extensions(b"head", 4) == ()
+    with pytest.raises(WireError, match=r"^truncated: 5 octets wanted, 4 left$"):
+        decode_extensions(b"head", 5)
 
 
 @pytest.mark.rfc("4433", "3.4")
@@ -142,7 +155,8 @@ def test_an_unknown_subtype_of_154_discards_the_message(subtype):
     with pytest.raises(WireError) as refused:
         decode_extensions(bytes((154, subtype, 0, 0)), 0)
 
-    assert (refused.value.reason, refused.value.code) == ("unknown-extension", None)
+    assert str(refused.value) == f"unknown-extension: type 154 subtype {subtype}"
+    assert refused.value.code is None
 
 
 @pytest.mark.rfc("5944", "1.9")

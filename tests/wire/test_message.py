@@ -9,6 +9,7 @@ from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import ExtensionType, FlowAction, RequestFlag
 from flowbind.wire.message import (
     all_of,
+    authentication_of,
     decode,
     encode,
     first,
@@ -94,7 +95,7 @@ def test_other_types_of_message_are_not_decoded(kind):
 
 
 def test_an_empty_datagram_is_no_message():
-    with pytest.raises(WireError, match="empty-datagram"):
+    with pytest.raises(WireError, match=r"^empty-datagram$"):
         decode(b"")
 
 
@@ -149,7 +150,33 @@ def test_the_copy_for_other_programs_lacks_type_154_and_nothing_else(vector):
     assert without_type_154(vector("reply")) == vector("reply")
 
 
-@pytest.mark.parametrize("octets", [b"", b"\x04", b"\x10" + bytes(40)])
-def test_only_messages_that_are_spoken_have_extensions_at_a_known_offset(octets):
-    with pytest.raises(WireError, match="unknown-message-type"):
+@pytest.mark.parametrize(
+    ("octets", "kind"), [(b"", ""), (b"\x04", ": 04"), (b"\x10" + bytes(40), ": 10")]
+)
+def test_only_messages_that_are_spoken_have_extensions_at_a_known_offset(octets, kind):
+    with pytest.raises(WireError, match=f"^unknown-message-type{kind}$"):
         offset_of_extensions(octets)
+
+
+@pytest.mark.parametrize(
+    ("octets", "what"),
+    [
+        (b"\x01" + bytes(22), "23 octets are no Registration Request"),
+        (b"\x03" + bytes(18), "19 octets are no Registration Reply"),
+    ],
+)
+def test_a_fixed_part_that_is_cut_short_is_refused_in_silence(octets, what):
+    with pytest.raises(WireError, match=f"^truncated: {what}$") as refused:
+        decode(octets)
+
+    assert refused.value.code is None
+    assert decode(octets + b"\x00").extensions == ()
+
+
+def test_the_authentication_of_a_kind_is_the_first_of_it():
+    foreign = bytes.fromhex("2104 00000101")
+    home = bytes.fromhex("2004 00000100 2004 00000102")
+    message = decode(FIXED + b"\x00" + foreign + home)
+
+    assert authentication_of(message, MHAE) == Authentication(MHAE, 256, b"")
+    assert authentication_of(message, ExtensionType.FOREIGN_HOME_AUTHENTICATION) is None

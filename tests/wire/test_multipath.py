@@ -61,19 +61,19 @@ def test_the_ends_of_the_legal_ranges(label, bid):
 
 @pytest.mark.rfc("7629", "4.1", "MP-E-2", "MP-E-3", "A-20")
 @pytest.mark.parametrize(
-    ("data", "reason"),
+    ("data", "complaint"),
     [
-        ("", "multipath-length"),
-        ("040101", "multipath-length"),
-        ("0401010000", "multipath-length"),
-        ("04010000", "multipath-bid"),
-        ("0401ff00", "multipath-bid"),
-        ("04000100", "multipath-label"),
+        ("", "multipath-length: 0 octets instead of 4"),
+        ("040101", "multipath-length: 3 octets instead of 4"),
+        ("0401010000", "multipath-length: 5 octets instead of 4"),
+        ("04010000", "multipath-bid: BID 0 is reserved"),
+        ("0401ff00", "multipath-bid: BID 255 is reserved"),
+        ("04000100", "multipath-label: If-Label 0 is not legal"),
     ],
 )
-def test_what_is_malformed_is_answered_with_134(data, reason):
+def test_what_is_malformed_is_answered_with_134(data, complaint):
     with pytest.raises(WireError) as refused:
         Multipath.decode(bytes.fromhex(data))
 
-    assert refused.value.reason == reason
+    assert str(refused.value) == complaint
     assert refused.value.code is ReplyCode.POORLY_FORMED_REQUEST

@@ -102,7 +102,7 @@ def extensions() -> st.SearchStrategy[bytes]:
         st.text("abc@.ü", min_size=1),
     )
     statuses = st.integers(0, 255).map(lambda status: framed(45, 0, bytes((0, status))))
-    supports = st.binary(min_size=6, max_size=6).map(lambda data: framed(137, 0, data))
+    supports = st.binary(min_size=6, max_size=8).map(lambda data: framed(137, 0, data))
     agents = st.builds(
         lambda subtype, address: framed(139, 0, bytes((subtype,)) + address),
         st.integers(1, 2),
@@ -119,7 +119,8 @@ def extensions() -> st.SearchStrategy[bytes]:
     vendors = st.builds(
         framed, st.sampled_from((38, 132, 134)), st.just(0), st.binary(min_size=8, max_size=20)
     )
-    known = authentications | names | vendors | statuses | supports | agents | texts
+    padding = st.just(b"\x00")
+    known = padding | authentications | names | vendors | statuses | supports | agents | texts
     return anything | known | multipaths() | flow_bindings()
 
 

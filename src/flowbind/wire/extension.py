@@ -47,7 +47,10 @@ _NORMAL_VENDOR: Final = int(ExtensionType.NORMAL_VENDOR)
 _DYNAMIC_HOME_AGENT: Final = int(ExtensionType.DYNAMIC_HOME_AGENT)
 _DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset(map(int, DynamicHomeAgentSubtype))
 _SPEAKERS: Final = frozenset(map(int, MessageStringSubtype))
-_LENGTH_OF_AN_ADDRESS: Final = b"\x00\x04"
+_LONG_DYNAMIC_HOME_AGENTS: Final = frozenset(
+    bytes((subtype, 0, ADDRESS_OCTETS)) for subtype in _DYNAMIC_HOME_AGENT_SUBTYPES
+)
+"""How one goes on behind its type: a subtype, and the Length of an address."""
 
 
 @unique
@@ -308,9 +311,7 @@ def _is_long(payload: bytes, at: int) -> bool:
 
 def _is_long_dynamic_home_agent(payload: bytes, at: int) -> bool:
     """The figure of RFC 4433 is long, its erratum 898 short. In the long one an address follows."""
-    if at + 1 >= len(payload) or payload[at + 1] not in _DYNAMIC_HOME_AGENT_SUBTYPES:
-        return False
-    return payload.startswith(_LENGTH_OF_AN_ADDRESS, at + 2)
+    return payload[at + 1 : at + _LONG_HEADER_OCTETS] in _LONG_DYNAMIC_HOME_AGENTS
 
 
 def _truncated(wanted: int, left: int) -> WireError:
