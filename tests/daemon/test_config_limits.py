@@ -81,6 +81,7 @@ KEYS: dict[tuple, Keys] = {
     ],
     ("mobile-node", "mobile-node"): [
         ("home-address", ["192.0.2.1"], [*NO_ADDRESS, "198.51.100.1"]),
+        ("nai", ["a", "a@x"], ["", 1, "@x", "a@", "a b", 256 * "n"]),
         ("home-agent", ["192.0.2.1"], NO_ADDRESS),
         *ASSOCIATION_KEYS,
         ("multipath", ["require", "prefer", "off"], [True, "", "on"]),

@@ -83,3 +83,15 @@ def test_a_pool_that_is_too_small_for_all_is_warned_of(read, file, home_agent):
     assert read(home_agent(*nodes, **{"address-pool": "10.9.0.254/31"})).warnings[-1] == (
         f"{file}: [home-agent]: address-pool: 1 addresses for 2 nodes without a home-address"
     )
+
+
+def test_a_mobile_node_may_be_configured_by_its_name_alone(read, configuration):
+    tables = configuration("mobile-node", ["mobile-node", "nai"], "a@x")
+    del tables["mobile-node"]["home-address"]
+    config = read(tables).engine
+    assert (config.home_address, config.nai, config.name) == (None, "a@x", "a@x")
+
+
+def test_a_mobile_node_without_any_name(problems, configuration):
+    tables = configuration("mobile-node", ["mobile-node", "home-address"], ...)
+    assert problems(tables) == ["[mobile-node]: home-address: missing, and there is no nai instead"]

@@ -6,6 +6,7 @@ import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
 
 import pytest
 
@@ -21,6 +22,12 @@ from flowbind.daemon.links import (
     home_links,
 )
 from flowbind.events import InterfaceDown, InterfaceUp, LinkAddress, LinkDown, LinkUp
+
+
+class Whom(NamedTuple):
+    home_agent: IPv4Address
+    home_address: IPv4Address | None
+
 
 AGENT = IPv4Address("198.51.100.1")
 HOME = IPv4Address("10.9.0.5")
@@ -135,7 +142,7 @@ def test_changes_are_told_as_they_happen(in_fresh_namespace):
 
     async def watch():
         told: asyncio.Queue[InterfaceUp | InterfaceDown] = asyncio.Queue()
-        access = AccessLinks(["wlan0", "wwan0"], AGENT, HOME, told.put_nowait)
+        access = AccessLinks(["wlan0", "wwan0"], Whom(AGENT, HOME), told.put_nowait)
         links = Links(access.look)
         watching = asyncio.create_task(links.watch())
         await asyncio.sleep(0.2)

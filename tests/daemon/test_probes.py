@@ -31,7 +31,7 @@ def answer(bid=3, sequence=65535, secret=SECRET, kind=0):
 
 @pytest.mark.parametrize("encapsulation", Encapsulation)
 def test_the_packet_is_an_echo_request_inside_the_tunnel(encapsulation):
-    octets = encode_probe(probe(encapsulation), AGENT, SECRET)
+    octets = encode_probe(probe(encapsulation), SECRET)
     outer = IP(octets)
     inner = outer[GRE].payload if encapsulation is Encapsulation.GRE else outer.payload
     assert (outer.src, outer.dst, outer.len) == (str(CARE_OF), str(AGENT), len(octets))
@@ -44,7 +44,7 @@ def test_the_packet_is_an_echo_request_inside_the_tunnel(encapsulation):
 
 @pytest.mark.parametrize("encapsulation", Encapsulation)
 def test_every_checksum_is_right(encapsulation):
-    octets = encode_probe(probe(encapsulation), AGENT, SECRET)
+    octets = encode_probe(probe(encapsulation), SECRET)
     rebuilt = IP(octets)
     layer = rebuilt
     while layer:

@@ -59,7 +59,7 @@ def disagreement(
     """Return what keeps a node and the home agent from agreeing, "" if they do."""
     if not isinstance(agent.engine, HomeAgent) or not isinstance(host.engine, MobileNode):
         return "a daemon is down"
-    home_address = host.engine.config.home_address
+    home_address = host.engine.record.home_address
     record = agent.engine.records.get(home_address) or NodeRecord(home_address, 0)
     pair = Pair(agent, host, links, agent.engine, host.engine, record, orphans, leftovers)
     if pair.node._registration.fallback.is_plain(host.now):

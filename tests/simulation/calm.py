@@ -143,8 +143,10 @@ class Calm:
         """What is registered of the links that work. A plain node may choose another one."""
         world = self._world
         engine = world.agent.engine
+        home_address = world.scenario.nodes[world.number_of(host)].home_address
         assert isinstance(engine, HomeAgent)
-        record = engine.records.get(world.scenario.nodes[world.number_of(host)].home_address)
+        assert home_address is not None
+        record = engine.records.get(home_address)
         working = {each.address for each in world.links_of(host) if not each.silent}
         return {
             (each.bid, each.care_of_address)

@@ -90,7 +90,7 @@ class Invariants:
 
     def _check_node(self, host: Host, engine: MobileNode) -> None:
         tunnels = tuple(each.tunnel for each in engine.paths if each.tunnel)
-        home_address = engine.config.home_address
+        home_address = engine.record.home_address
         held = host.plane.node(home_address)
         if self._seen(host, home_address, tunnels, engine.policy, held):
             return

@@ -140,7 +140,7 @@ class Traffic:
     ) -> None:
         """A mobile node has taken in a datagram."""
         genuine = _known(self._replies, event.payload)
-        home_address = engine.config.home_address.packed
+        home_address = engine.record.home_address.packed
         if genuine is not None and genuine[4:8] == home_address:
             key = (host.name, genuine)
             if key not in self._heard:

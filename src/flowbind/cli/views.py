@@ -164,8 +164,8 @@ def _paths(rows: tuple[PathRow, ...]) -> View:
         ("home address", "BID", "interface", "state", "local", "remote", "tunnel", "weight",
          "RTT", "loss"),
         tuple(
-            (row.home_address, _or_dash(row.bid), _or_dash(row.interface), row.state, row.local,
-             row.remote, row.encapsulation, str(row.weight),
+            (_or_dash(row.home_address), _or_dash(row.bid), _or_dash(row.interface), row.state,
+             row.local, row.remote, row.encapsulation, str(row.weight),
              "-" if row.rtt_ms is None else f"{row.rtt_ms:.1f} ms",
              "-" if row.loss is None else f"{row.loss:.0%}")
             for row in rows

@@ -117,10 +117,11 @@ class Bindings(Struct, frozen=True, tag="bindings"):
 class PathRow(Struct, frozen=True, kw_only=True):
     """One tunnel. `state` is one of down, registering, up, deregistering, deregistered, dead.
 
-    `rtt_ms` and `loss` (0 to 1) are measured by the mobile node while the path is up, else None.
+    `home_address` is None as long as the mobile node has been given none. `rtt_ms` and `loss` (0 to
+    1) are measured by the mobile node while the path is up, else None.
     """
 
-    home_address: str
+    home_address: str | None
     bid: int | None
     interface: str | None
     state: str

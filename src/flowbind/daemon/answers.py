@@ -58,8 +58,12 @@ class Role(Protocol):
 
     name: str
     home_agent: IPv4Address
-    home_address: IPv4Address | None
     nai: str | None
+
+    @property
+    def home_address(self) -> IPv4Address | None:
+        """A mobile node's own address, if it has one."""
+        ...
 
     def mobile_nodes(self) -> int:
         """How many mobile nodes there are."""

@@ -124,7 +124,8 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
 class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="mobile-node"):
     """What a mobile node would do. `associations` has the one in use, then those in readiness."""
 
-    home_address: str
+    home_address: str | None
+    nai: str | None
     home_agent: str
     spi: int
     algorithm: str
@@ -180,7 +181,8 @@ def describe(settings: Settings) -> Report:
         pin_path=settings.pin_path,
         log_level=settings.log_level,
         warnings=settings.warnings,
-        home_address=str(config.home_address),
+        home_address=str(config.home_address) if config.home_address else None,
+        nai=config.nai,
         home_agent=str(config.home_agent),
         spi=config.association.spi,
         algorithm=config.association.algorithm.value,
@@ -360,7 +362,9 @@ def _replay_text(association: AssociationReport) -> str:
 
 def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     dead_after_s = report.probe_interval_s * report.probe_dead_after
-    yield f"mobile node {report.home_address}, home agent {report.home_agent}"
+    address = report.home_address or "an address that it is given"
+    node = f"{report.nai}, {address}" if report.nai else address
+    yield f"mobile node {node}, home agent {report.home_agent}"
     names = chain(("association",), repeat("in readiness"))
     for name, each in zip(names, report.associations, strict=False):
         yield f"  {name:<13}  SPI {each.spi}, {each.algorithm}, {each.replay}"

@@ -73,7 +73,8 @@ _HOME_AGENT_KEYS: Final = (
     *_HOST_KEYS,
 )
 _MOBILE_NODE_KEYS: Final = (
-    Key("home-address", "home_address", values.address, required=True),
+    Key("home-address", "home_address", values.address),
+    Key("nai", "nai", values.nai),
     Key("home-agent", "home_agent", values.address, required=True),
     *ASSOCIATION_KEYS,
     FURTHER_KEY,
@@ -232,6 +233,8 @@ class _Reader:
         found = read_table(self._findings, where, table, _MOBILE_NODE_KEYS)
         associations = self._keys.associations(where, table, found, ASSOCIATION_KEYS)
         engine = _part(found, MobileNodeConfig)
+        if "home-address" not in table and "nai" not in table:
+            self._findings.problem(where, "home-address: missing, and there is no nai instead")
         if engine.get("home_agent") == engine.get("home_address", ""):
             self._findings.problem(where, "home-address: this is the home agent's address")
         if engine.get("simultaneous") and engine.get("multipath") != "off":
@@ -250,7 +253,8 @@ class _Reader:
         if self._findings.problems:
             return None
         engine["interfaces"] = tuple(InterfaceConfig(**each) for each in interfaces)
-        config = MobileNodeConfig(associations=associations, **engine)
+        home_address = engine.pop("home_address", None)
+        config = MobileNodeConfig(home_address, associations=associations, **engine)
         if config.exchange_policy:
             warn_of_fragments(self._findings, config.policy)
         warnings = tuple(self._findings.warnings)

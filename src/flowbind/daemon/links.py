@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 from msgspec import Struct
 from pyroute2 import AsyncIPRoute
@@ -68,7 +68,10 @@ class Snapshot(Struct, frozen=True):
 
 
 def care_of_addresses(
-    snapshot: Snapshot, names: Iterable[str], home_agent: IPv4Address, home_address: IPv4Address
+    snapshot: Snapshot,
+    names: Iterable[str],
+    home_agent: IPv4Address,
+    home_address: IPv4Address | None,
 ) -> dict[str, IPv4Address]:
     """Return the care-of address of each of these interfaces that is usable."""
     wanted = frozenset(names)
@@ -103,25 +106,40 @@ def home_links(
     }
 
 
+class Identity(Protocol):
+    """What of a mobile node its links depend on; both may change."""
+
+    @property
+    def home_agent(self) -> IPv4Address:
+        """Where its requests go."""
+        ...
+
+    @property
+    def home_address(self) -> IPv4Address | None:
+        """Its own address, which is no care-of address."""
+        ...
+
+
 class AccessLinks:
     """Tells of every change to the usable interfaces among `names`."""
 
     def __init__(
         self,
         names: Iterable[str],
-        home_agent: IPv4Address,
-        home_address: IPv4Address,
+        identity: Identity,
         tell: Callable[[InterfaceUp | InterfaceDown], None],
     ) -> None:
         self._names = tuple(names)
-        self._home_agent = home_agent
-        self._home_address = home_address
+        self._identity = identity
         self._tell = tell
         self._known: dict[str, IPv4Address] = {}
 
     def look(self, snapshot: Snapshot) -> None:
         """Tell what is different from the last look."""
-        usable = care_of_addresses(snapshot, self._names, self._home_agent, self._home_address)
+        identity = self._identity
+        usable = care_of_addresses(
+            snapshot, self._names, identity.home_agent, identity.home_address
+        )
         for name in self._names:
             before, after = self._known.get(name), usable.get(name)
             if after is None and before is not None:

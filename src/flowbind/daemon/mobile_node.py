@@ -24,6 +24,7 @@ from flowbind.daemon.sockets import InterfacePorts
 from flowbind.dataplane.base import Role
 from flowbind.dataplane.ebpf.plane import EbpfSettings, open_ebpf
 from flowbind.engine.mobile_node import MobileNode
+from flowbind.engine.mobile_node.identity import Identity
 from flowbind.engine.mobile_node.state import Interface, State
 from flowbind.events import (
     DeregisterRequested,
@@ -32,7 +33,8 @@ from flowbind.events import (
     PolicyReplaced,
     RegisterRequested,
 )
-from flowbind.model.binding import Binding
+from flowbind.model.binding import Binding, NodeRecord
+from flowbind.model.config import MobileNodeConfig
 from flowbind.model.tunnel import NodeForwarding
 from flowbind.store import open_store
 from flowbind.wire.iana import MOBILE_IP_PORT
@@ -40,14 +42,19 @@ from flowbind.wire.iana import MOBILE_IP_PORT
 _log = logging.getLogger("flowbind")
 
 
-def plane_settings(settings: MobileNodeSettings) -> EbpfSettings:
-    """Return what the data plane of this mobile node is made with."""
+def plane_settings(
+    settings: MobileNodeSettings, home_address: IPv4Address | None = None
+) -> EbpfSettings:
+    """Return what the data plane of this mobile node is made with.
+
+    `home_address` is the one that the node was given in a former run, if any.
+    """
     return EbpfSettings(
         role=Role.MOBILE_NODE,
         device=settings.device,
         pin_path=settings.pin_path,
         home_agent=settings.engine.home_agent,
-        home_address=settings.engine.home_address,
+        home_address=settings.engine.home_address or home_address,
         default_route=settings.default_route,
     )
 
@@ -61,12 +68,13 @@ def run(settings: MobileNodeSettings) -> None:
         stack.callback(store.close)
         records = store.load()
         process.warn(absent_interfaces([each.name for each in config.interfaces]))
-        probes = Probes(config.home_address, config.home_agent)
+        probes = Probes()
         stack.callback(probes.close)
         server = ControlServer(Path(settings.socket))
         stack.callback(server.close)
         # The last thing that may fail, so that a failed start leaves nothing half-configured.
-        plane = open_ebpf(plane_settings(settings))
+        given = home_address_given(config, records)
+        plane = open_ebpf(plane_settings(settings, given))
         stack.callback(plane.close)
         process.warn(plane.warnings)
         engine = MobileNode(config, nonce)
@@ -77,6 +85,18 @@ def run(settings: MobileNodeSettings) -> None:
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(MobileNodeRole(engine, loop), plane)
         asyncio.run(_serve(engine, loop, ports, probes, server, answers))
+
+
+def home_address_given(
+    config: MobileNodeConfig, records: Sequence[NodeRecord]
+) -> IPv4Address | None:
+    """Return the home address that the home agent gave in a former run, None if there is none.
+
+    The device has to bear it from the start: packets go on meanwhile.
+    """
+    identity = Identity.of(config)
+    ours = [record for record in records if identity.restore(record)]
+    return identity.home_address if ours else None
 
 
 def absent_interfaces(names: Sequence[str]) -> list[str]:
@@ -118,8 +138,8 @@ async def _serve(
     await server.start(answers.answer)
     loop.arm()
     config = engine.config
-    _log.info("mobile node %s of home agent %s", config.home_address, config.home_agent)
-    access = AccessLinks(engine.interfaces, config.home_agent, config.home_address, link_changed)
+    _log.info("mobile node %s of home agent %s", config.name, config.home_agent)
+    access = AccessLinks(engine.interfaces, engine.identity, link_changed)
     await process.until_told(Links(access.look).watch())
 
 
@@ -132,8 +152,12 @@ class MobileNodeRole:
         self._engine = engine
         self._loop = loop
         self.home_agent = engine.config.home_agent
-        self.home_address: IPv4Address | None = engine.config.home_address
         self.nai = engine.config.nai
+
+    @property
+    def home_address(self) -> IPv4Address | None:
+        """The home address; None until the home agent has given one."""
+        return self._engine.identity.home_address
 
     def mobile_nodes(self) -> int:
         """This one."""
@@ -162,7 +186,7 @@ class MobileNodeRole:
         deregistered = interface.state is State.DOWN and not interface.wanted
         measured = interface.state is State.UP and keepalive.rtt_s is not None
         return PathRow(
-            home_address=str(self.home_address),
+            home_address=str(self.home_address) if self.home_address else None,
             bid=config.bid,
             interface=config.name,
             state="deregistered" if deregistered else interface.state.value,
@@ -176,7 +200,9 @@ class MobileNodeRole:
 
     def forwarding(self) -> Mapping[IPv4Address, NodeForwarding]:
         """What our own packets are forwarded by."""
-        home_address = self._engine.config.home_address
+        home_address = self._engine.identity.home_address
+        if home_address is None:
+            return {}
         paths = tuple(each.tunnel for each in self._engine.paths if each.tunnel)
         return {home_address: NodeForwarding(home_address, paths, self._engine.rules)}
 

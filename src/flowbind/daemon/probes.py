@@ -37,11 +37,10 @@ _MAX_PACKET: Final = 2048
 
 
 class Probes:
-    """Sends keepalives and recognises their answers."""
+    """Sends keepalives and recognises their answers, which come from the home agent asked last."""
 
-    def __init__(self, home_address: IPv4Address, home_agent: IPv4Address) -> None:
-        self._home_address = home_address
-        self._home_agent = home_agent
+    def __init__(self) -> None:
+        self._home_agent: IPv4Address | None = None
         self._secret = secrets.token_bytes(_SECRET_OCTETS)
         try:
             self._out = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -60,11 +59,12 @@ class Probes:
 
     def send(self, probe: SendProbe) -> None:
         """Send one echo request through the tunnel of the probe's path."""
+        self._home_agent = probe.path.remote
         try:
             index = socket.if_nametoindex(probe.path.interface or "")
             info = _PACKET_INFO.pack(index, probe.path.local.packed, bytes(4))
             self._out.sendmsg(
-                [encode_probe(probe, self._home_agent, self._secret)],
+                [encode_probe(probe, self._secret)],
                 [(socket.IPPROTO_IP, _IP_PKTINFO, info)],
                 0,
                 (str(probe.path.remote), 0),
@@ -93,11 +93,11 @@ class Probes:
         self._out.close()
 
 
-def encode_probe(probe: SendProbe, home_agent: IPv4Address, secret: bytes) -> bytes:
+def encode_probe(probe: SendProbe, secret: bytes) -> bytes:
     """Return the whole packet, outer header first."""
     path = probe.path
     echo = _echo_request(path.bid, probe.sequence, secret)
-    inner = _ipv4(probe.home_address, home_agent, socket.IPPROTO_ICMP, echo)
+    inner = _ipv4(probe.home_address, path.remote, socket.IPPROTO_ICMP, echo)
     if path.encapsulation is Encapsulation.GRE:
         inner = _GRE_IPV4 + inner
     return _ipv4(path.local, path.remote, _PROTOCOL[path.encapsulation], inner)

@@ -47,7 +47,10 @@ class DataPlane(Protocol):
     """Forwards packets of mobile nodes. Every method raises DataPlaneError."""
 
     def program(self, node: NodeForwarding) -> None:
-        """Forward for this node exactly as said from the next packet on; replaces atomically."""
+        """Forward for this node exactly as said from the next packet on; replaces atomically.
+
+        A mobile node's plane has this home address from then on.
+        """
         ...
 
     def remove(self, home_address: IPv4Address) -> None:

@@ -108,11 +108,13 @@ class InterfaceConfig(Struct, frozen=True):
 class MobileNodeConfig(Struct, frozen=True):
     """What the engine of a mobile node needs to know. Times in seconds.
 
-    The first of the `associations` is used, the others are kept in readiness. `simultaneous`, only
-    without multipath, asks by the S bit for a copy of each packet on every path (RFC 5944 3.3).
+    The first of the `associations` is used, the others are kept in readiness. Without a home
+    address the node has a `nai`, and is given one by its home agent (RFC 2794). `simultaneous`,
+    only without multipath, asks by the S bit for a copy of each packet on every path (RFC 5944
+    3.3).
     """
 
-    home_address: IPv4Address
+    home_address: IPv4Address | None
     home_agent: IPv4Address
     associations: tuple[SecurityAssociation, ...]
     interfaces: tuple[InterfaceConfig, ...]
@@ -126,6 +128,11 @@ class MobileNodeConfig(Struct, frozen=True):
     probe_interval_s: float = 0.5
     probe_dead_after: int = 3
     nai: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What an operator knows the node by."""
+        return self.nai or str(self.home_address)
 
     @property
     def association(self) -> SecurityAssociation:

@@ -70,8 +70,9 @@ class EbpfSettings(Struct, frozen=True):
 
     `interfaces` are the underlays of a home agent and its links to correspondents; empty means all
     that are there at the start. A mobile node's underlays are those of its paths. `home_address` is
-    the mobile node's own. `home_link` is where the nodes of a home agent are at home, None if its
-    home networks are virtual. `mtu` is the smallest of all underlays.
+    the mobile node's own, None as long as it has been given none. `home_link` is where the nodes of
+    a home agent are at home, None if its networks are virtual. `mtu` is the smallest of all
+    underlays.
     """
 
     role: Role
@@ -117,7 +118,7 @@ class EbpfDataPlane:
 
     def start(self) -> None:
         """Write the settings, attach the programs, then let routes lead to the device."""
-        settings, device = self._settings, self._device
+        settings = self._settings
         if settings.role is Role.HOME_AGENT:
             links = set(settings.interfaces or netlink.usable_interfaces(settings.device))
         else:
@@ -131,7 +132,17 @@ class EbpfDataPlane:
             self._attach_link(name, fd)
         for name in set(netlink.usable_interfaces(settings.device)) - links:
             self._filters.detach(name, libbpf.INGRESS)
-        device.configure(
+        self._configure_device()
+        if self._interception:
+            self._interception.configure(self._away())
+        elif settings.role is Role.HOME_AGENT:
+            remove_proxies()
+        if settings.role is Role.HOME_AGENT and not netlink.forwards_packets():
+            self.warnings.append("net.ipv4.ip_forward is 0: this host forwards no packets")
+
+    def _configure_device(self) -> None:
+        settings = self._settings
+        self._device.configure(
             netlink.Wanted(
                 settings.mtu - TUNNEL_OVERHEAD,
                 self._networks(),
@@ -139,12 +150,15 @@ class EbpfDataPlane:
                 settings.default_route,
             )
         )
-        if self._interception:
-            self._interception.configure(self._away())
-        elif settings.role is Role.HOME_AGENT:
-            remove_proxies()
-        if settings.role is Role.HOME_AGENT and not netlink.forwards_packets():
-            self.warnings.append("net.ipv4.ip_forward is 0: this host forwards no packets")
+
+    def _assume(self, home_address: IPv4Address) -> None:
+        """As a mobile node, have the home address that the home agent has given."""
+        settings = self._settings
+        if settings.role is Role.HOME_AGENT or settings.home_address == home_address:
+            return
+        self._settings = structs.replace(settings, home_address=home_address)
+        self._write_settings()
+        self._configure_device()
 
     def _networks(self) -> tuple[IPv4Network, ...]:
         """What leads to the device: with a home link only the nodes that are away from it."""
@@ -209,6 +223,7 @@ class EbpfDataPlane:
         self._maps["nodes_map"].update(node.home_address.packed, value)
         if self._interception:
             self._interception.intercept(node.home_address)
+        self._assume(node.home_address)
 
     def _node(self, home_address: IPv4Address) -> layout.NodeValue | None:
         value = self._maps["nodes_map"].lookup(home_address.packed)

@@ -8,7 +8,7 @@ from msgspec import structs
 from flowbind.auth.replay import clock_offset_s, distance_s
 from flowbind.effects import Effect, Log
 from flowbind.engine.mobile_node.fallback import PLAIN_FOR_S
-from flowbind.engine.mobile_node.messages import policy_of, reply_of
+from flowbind.engine.mobile_node.messages import ACCEPTED, policy_of, reply_of
 from flowbind.engine.mobile_node.policy import Exchange, Policy, adopted, differs
 from flowbind.engine.mobile_node.registration import (
     LOW_HALF,
@@ -39,7 +39,6 @@ _NOT_AUTHENTIC: Final = frozenset({"authenticator-absent", "authenticator-wrong"
 _WHOLE: Final = 0xFFFFFFFF_FFFFFFFF
 _IN_TIME_S: Final = 3.0
 """Any home agent tolerates timestamps that are so far from its clock (RFC 5944 5.7.1)."""
-_ACCEPTED: Final = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS})
 _NOT_UNDERSTOOD: Final = frozenset(
     {ReplyCode.POORLY_FORMED_REQUEST, ReplyCode.FA_POORLY_FORMED_REQUEST}
 )
@@ -65,7 +64,7 @@ class Answers:
     def on_received(self, event: Received, now: float) -> list[Effect]:
         """Take in a reply. One that is not authentic or answers nothing changes nothing."""
         try:
-            reply = reply_of(self._registration.config, event)
+            reply = reply_of(self._registration.identity, event)
             intent, sent = self._answered(reply)
             if _grants(intent, reply):
                 self._revocations.note(sent, reply)
@@ -99,7 +98,7 @@ class Answers:
         With timestamps one that accepts carries all of it (RFC 5944 5.7.1), so it cannot be one to
         an earlier try.
         """
-        whole = reply.code in _ACCEPTED and not self._registration.uses_nonces
+        whole = reply.code in ACCEPTED and not self._registration.uses_nonces
         mask = _WHOLE if whole else LOW_HALF
         for intent in self._registration.intents:
             sent = intent.sent
@@ -113,8 +112,18 @@ class Answers:
         self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
     ) -> list[Effect]:
         self._registration.policy_unsettled = True
-        news = [] if intent.aim.ends else self._on_policy_told(sent, policy_of(reply))
+        news = self._note_home_address(reply)
+        if not intent.aim.ends:
+            news += self._on_policy_told(sent, policy_of(reply))
         return [*self._on_granted(intent, sent, reply, now), *news]
+
+    def _note_home_address(self, reply: RegistrationReply) -> list[Effect]:
+        """RFC 5944 3.6: a node without a home address takes the one of the reply."""
+        identity = self._registration.identity
+        if identity.home_address is not None:
+            return []
+        identity.home_address = reply.home_address
+        return [Log("info", f"the home agent gives the home address {reply.home_address}")]
 
     def _on_granted(
         self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
@@ -149,7 +158,7 @@ class Answers:
         config = interface.config
         binding = sent.binding(lifetime_s)
         _hold(interface, binding, sent)
-        interface.tunnel = path_of(config, self._registration.config, binding)
+        interface.tunnel = path_of(config, self._registration.identity, binding)
         interface.drain_until = None
         interface.unanswered = None
         interface.state = State.UP
@@ -242,9 +251,29 @@ class Answers:
             return self._on_multipath_denied(intent, now, PLAIN_FOR_S, name)
         if reply.code == ReplyCode.INVALID_FB_IDENTIFIER and sent.carried:
             return self._on_unknown_bids(intent, sent, now)
+        if reply.code == ReplyCode.ADMINISTRATIVELY_PROHIBITED and self._is_not_ours(sent):
+            return self._on_home_address_lost(now)
         wait_s = backoff_s(intent.tries - 1, MIN_RETRANSMISSION_S, DENIED_RETRY_S)
         intent.not_before = now + wait_s
         return [Log("error", f"{name}: the home agent denies with code {reply.code}")]
+
+    def _is_not_ours(self, sent: Sent) -> bool:
+        """Tell whether a denial can mean that the home agent does not know us by our address.
+
+        While another path carries packets to it, it does.
+        """
+        others = (each for each in self._interfaces.values() if each is not sent.via)
+        given = self._registration.identity.is_given and sent.home_address is not None
+        return given and all(each.state is not State.UP for each in others)
+
+    def _on_home_address_lost(self, now: float) -> list[Effect]:
+        """RFC 5944 3.8.3.2: the home agent cannot support the address: it has forgotten us, and may
+        have given it away.
+        """
+        lost = self._registration.identity.home_address
+        self._registration.lose_home_address(now)
+        self._statistics["home_address_lost"] += 1
+        return [Log("warning", f"the home address {lost} is not ours any more, asking for another")]
 
     def _resynchronise(
         self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
@@ -318,7 +347,7 @@ def _renewed(binding: Binding, sent: Sent, lifetime_s: int) -> Binding:
 
 
 def _grants(intent: Intent, reply: RegistrationReply) -> bool:
-    return reply.code in _ACCEPTED and (reply.lifetime_s > 0 or intent.aim.ends)
+    return reply.code in ACCEPTED and (reply.lifetime_s > 0 or intent.aim.ends)
 
 
 def _hold(interface: Interface, binding: Binding, sent: Sent) -> None:

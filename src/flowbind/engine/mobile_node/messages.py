@@ -7,6 +7,7 @@ from flowbind.auth.authenticator import AuthenticationError, protect, verify
 from flowbind.auth.identifiers import timestamp_of
 from flowbind.effects import SendDatagram
 from flowbind.engine.hearing import understood
+from flowbind.engine.mobile_node.identity import UNKNOWN, Identity
 from flowbind.engine.mobile_node.state import Interface, Sent
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
@@ -16,11 +17,13 @@ from flowbind.wire.authentication import Authentication
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import Extension
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MultipathFlag, RequestFlag
+from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MultipathFlag, ReplyCode, RequestFlag
 from flowbind.wire.message import all_of, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 from flowbind.wire.revocation_support import RevocationSupport
+
+ACCEPTED: Final = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS})
 
 _KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
 
@@ -45,14 +48,14 @@ def flags_of(config: MobileNodeConfig, subject: InterfaceConfig, *, ends: bool) 
 
 def support_of(config: MobileNodeConfig, sent: Sent) -> tuple[RevocationSupport, ...]:
     """Return what a request says of revocation: that a co-located node takes it (3.2)."""
-    co_located = sent.care_of_address != config.home_address
+    co_located = sent.care_of_address != sent.home_address
     if not config.revocation or not sent.lifetime_s or not co_located:
         return ()
     return (RevocationSupport(timestamp_of(sent.at)),)
 
 
 def request(
-    config: MobileNodeConfig,
+    identity: Identity,
     via: Interface,
     source: IPv4Address,
     flags: RequestFlag,
@@ -62,23 +65,23 @@ def request(
     extensions: tuple[Extension, ...],
 ) -> SendDatagram:
     """Build a request, authenticated, out of the interface `via` (RFC 5944 3.6.1)."""
-    if care_of_address == config.home_address:
+    if care_of_address == identity.home_address:
         # 3.6.1.2: D is for a care-of address that is co-located, which this one is not.
         flags &= ~RequestFlag.DECAPSULATION_BY_MOBILE_NODE
     message = RegistrationRequest(
         flags=flags,
         lifetime_s=lifetime_s,
-        home_address=config.home_address,
-        home_agent=config.home_agent,
+        home_address=identity.home_address or UNKNOWN,
+        home_agent=identity.home_agent,
         care_of_address=care_of_address,
         identification=identification,
-        extensions=extensions,
+        extensions=(*identity.extensions, *extensions),
     )
     return SendDatagram(
-        payload=protect(message, _KIND, config.association),
+        payload=protect(message, _KIND, identity.config.association),
         source=source,
         source_port=0,
-        destination=config.home_agent,
+        destination=identity.home_agent,
         destination_port=MOBILE_IP_PORT,
         interface=via.name,
     )
@@ -92,7 +95,7 @@ def policy_of(reply: RegistrationReply) -> tuple[FlowBinding, ...]:
     return tuple(each for each in protected if isinstance(each, FlowBinding))
 
 
-def reply_of(config: MobileNodeConfig, event: Received) -> RegistrationReply:
+def reply_of(identity: Identity, event: Received) -> RegistrationReply:
     """Decode and authenticate a reply (3.6.2.1). Raises Refused: all of it is silent.
 
     Without a foreign agent in between, every reply comes from the home agent and must prove it.
@@ -103,12 +106,15 @@ def reply_of(config: MobileNodeConfig, event: Received) -> RegistrationReply:
         raise Refused(error.reason) from error
     if not isinstance(message, RegistrationReply):
         raise Refused("not-a-reply")
-    if message.home_address != config.home_address:
+    if identity.home_address not in {None, message.home_address}:
         raise Refused("home-address-unknown")
     try:
-        verify(event.payload, _KIND, config.association)
+        verify(event.payload, _KIND, identity.config.association)
     except AuthenticationError as error:
         raise Refused(error.reason) from error
     if [each.type for each in all_of(message, Authentication)].count(_KIND) > 1:
         raise Refused("authenticator-repeated")
+    if message.home_address == UNKNOWN and message.code in ACCEPTED:
+        # RFC 2794 3: a registration is about some address.
+        raise Refused("home-address-missing")
     return message

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import structs
+
 from flowbind.auth.nonces import Nonces, no_nonces
 from flowbind.effects import DeleteNode, Effect, Log, SendProbe
 from flowbind.engine.mobile_node.answers import Answers
@@ -66,6 +68,7 @@ class MobileNode:
             for each in config.interfaces
         }
         self._registration = Registration(config, self.interfaces, self.statistics, nonces)
+        self.identity = self._registration.identity
         self._revocations = Revocations(self._registration)
         self._answers = Answers(self._registration, self._revocations, self._adopt)
         self._listeners = {int(MessageType.REVOCATION): self._revocations.on_received}
@@ -127,13 +130,13 @@ class MobileNode:
     def record(self) -> NodeRecord:
         """What a restart needs: our bindings, and the home agent's copy of the policy."""
         bindings = tuple(each.binding for each in self.interfaces.values() if each.binding)
-        return NodeRecord(
-            self.config.home_address,
-            self._registration.identification or 0,
-            bindings,
-            self._registration.exchange.rules() if bindings else (),
-            self._running_policy,
-            self._registration.nonce,
+        return structs.replace(
+            self.identity.named,
+            identification=self._registration.identification or 0,
+            bindings=bindings,
+            rules=self._registration.exchange.rules() if bindings else (),
+            policy=self._running_policy,
+            nonce=self._registration.nonce,
         )
 
     @property
@@ -145,8 +148,11 @@ class MobileNode:
 
     @property
     def _forwarding(self) -> NodeForwarding | None:
+        home_address = self.identity.home_address
         paths = tuple(each.tunnel for each in self.interfaces.values() if each.tunnel)
-        return NodeForwarding(self.config.home_address, paths, self.rules) if paths else None
+        if home_address is None or not paths:
+            return None
+        return NodeForwarding(home_address, paths, self.rules)
 
     # ---- interfaces
 
@@ -225,9 +231,10 @@ class MobileNode:
     def _probe(self, interface: Interface, now: float) -> list[Effect]:
         dead = interface.keepalive.tick(now)
         effects: list[Effect] = []
-        if interface.tunnel:
+        home_address = self.identity.home_address
+        if interface.tunnel and home_address is not None:
             sequence = interface.keepalive.sequence
-            effects.append(SendProbe(interface.tunnel, self.config.home_address, sequence))
+            effects.append(SendProbe(interface.tunnel, home_address, sequence))
         if dead and interface.state is State.UP:
             self._on_dead(interface, now)
             text = f"{interface.name}: the path is silent, taken as dead"
@@ -405,7 +412,7 @@ class MobileNode:
         """Take up what a former run had: its paths forward until their interfaces are renewed."""
         effects: list[Effect] = []
         for record in event.records:
-            if record.home_address != self.config.home_address:
+            if not self.identity.restore(record):
                 effects.append(DeleteNode(record.home_address, record))
                 continue
             self._registration.restore(record)
@@ -415,7 +422,7 @@ class MobileNode:
                 known = interface and binding.bid in {None, interface.config.bid}
                 if interface and known and binding.expires_at > now:
                     interface.binding = binding
-                    interface.tunnel = path_of(interface.config, self.config, binding)
+                    interface.tunnel = path_of(interface.config, self.identity, binding)
                     self._grace_until = now + RESTORED_GRACE_S
             self._registration.find_carrier()
         return effects

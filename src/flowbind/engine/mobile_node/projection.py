@@ -3,6 +3,7 @@
 What fails is asked for again, but not at once: the reason has to go away first.
 """
 
+from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.effects import (
@@ -12,6 +13,7 @@ from flowbind.effects import (
     RemoveForwarding,
     SaveNode,
 )
+from flowbind.engine.mobile_node.identity import UNKNOWN
 from flowbind.model.binding import NodeRecord
 from flowbind.model.tunnel import NodeForwarding
 
@@ -19,11 +21,16 @@ RETRY_S: Final = 5.0
 
 
 class Projection:
-    """The copies of one node's tables, as far as they are known to have been made."""
+    """The copies of one node's tables, as far as they are known to have been made.
+
+    There is one home address at a time, but what was done for a former one may have to be undone.
+    """
 
     def __init__(self) -> None:
         self._forwarded: NodeForwarding | None = None
         self._saved: NodeRecord | None = None
+        self._forwarded_for: set[IPv4Address] = set()
+        self._saved_for: set[IPv4Address] = set()
         self._forward_again_at: float | None = None
         self._save_again_at: float | None = None
 
@@ -36,7 +43,7 @@ class Projection:
         self, forwarding: NodeForwarding | None, record: NodeRecord, now: float
     ) -> list[Effect]:
         """Ask for what is missing."""
-        return [*self._forward(forwarding, record, now), *self._save(record, now)]
+        return [*self._forward(forwarding, now), *self._save(record, now)]
 
     def failed(self, effects: tuple[Effect, ...], now: float) -> None:
         """These were not carried out."""
@@ -45,10 +52,12 @@ class Projection:
                 self._forward_again_at = now + RETRY_S
             elif isinstance(effect, SaveNode | DeleteNode):
                 self._save_again_at = now + RETRY_S
+            if isinstance(effect, RemoveForwarding):
+                self._forwarded_for.add(effect.home_address)
+            elif isinstance(effect, DeleteNode):
+                self._saved_for.add(effect.home_address)
 
-    def _forward(
-        self, forwarding: NodeForwarding | None, record: NodeRecord, now: float
-    ) -> list[Effect]:
+    def _forward(self, forwarding: NodeForwarding | None, now: float) -> list[Effect]:
         if self._forward_again_at is not None:
             if now < self._forward_again_at:
                 return []
@@ -56,8 +65,12 @@ class Projection:
         elif forwarding == self._forwarded:
             return []
         self._forwarded = forwarding
+        wanted = {forwarding.home_address} if forwarding else set[IPv4Address]()
+        gone = sorted(self._forwarded_for - wanted)
+        self._forwarded_for = wanted
         return [
-            ProgramForwarding(forwarding) if forwarding else RemoveForwarding(record.home_address)
+            *map(RemoveForwarding, gone),
+            *([ProgramForwarding(forwarding)] if forwarding else []),
         ]
 
     def _save(self, record: NodeRecord, now: float) -> list[Effect]:
@@ -68,15 +81,26 @@ class Projection:
         elif self._saved is not None and _same(self._saved, record):
             return []
         before, self._saved = self._saved, record
-        if record.bindings or record.policy:
-            return [SaveNode(record, before)]
-        return [DeleteNode(record.home_address, before)]
+        kept = {record.home_address} if _is_worth_keeping(record) else set[IPv4Address]()
+        # At the start it is not known what the store holds.
+        gone = sorted(
+            (self._saved_for | ({record.home_address} if before is None else set())) - kept
+        )
+        self._saved_for = kept
+        saved = [SaveNode(record, before)] if kept else []
+        return [*(DeleteNode(each, before) for each in gone), *saved]
 
 
 def _same(before: NodeRecord, after: NodeRecord) -> bool:
     """Tell whether two records differ in nothing but the Identification."""
-    return (before.bindings, before.rules, before.policy) == (
+    return (before.home_address, before.bindings, before.rules, before.policy) == (
+        after.home_address,
         after.bindings,
         after.rules,
         after.policy,
     )
+
+
+def _is_worth_keeping(record: NodeRecord) -> bool:
+    given = record.nai is not None and record.home_address != UNKNOWN
+    return bool(record.bindings or record.policy) or given

@@ -17,6 +17,7 @@ from flowbind.auth.nonces import Nonces, nonce_of, with_nonce
 from flowbind.auth.replay import distance_s, next_identification
 from flowbind.effects import SendDatagram
 from flowbind.engine.mobile_node.fallback import Fallback
+from flowbind.engine.mobile_node.identity import Identity
 from flowbind.engine.mobile_node.intents import Intents
 from flowbind.engine.mobile_node.messages import flags_of, multipath_of, request, support_of
 from flowbind.engine.mobile_node.policy import Exchange, Policy, flow_bindings
@@ -49,6 +50,7 @@ class Registration:
         nonces: Nonces,
     ) -> None:
         self.config = config
+        self.identity = Identity.of(config)
         self.interfaces = interfaces
         self.statistics = statistics
         self.exchange = Exchange()
@@ -200,6 +202,19 @@ class Registration:
         if carrier is not None and carrier not in bids:
             self.exchange.lost(carrier, confirmed=False)
 
+    def lose_home_address(self, now: float) -> None:
+        """The home agent has given our address to another node: ask for one, with nothing held."""
+        for interface in self.interfaces.values():
+            if interface.binding:
+                self.unbind(interface, now, confirmed=True)
+            interface.tunnel = None
+            interface.drain_until = None
+        for intent in self.intents:
+            intent.sent = None
+            intent.not_before = now
+        self.exchange = Exchange()
+        self.identity.home_address = None
+
     # ---- sending
 
     def deadline(self) -> float | None:
@@ -309,6 +324,7 @@ class Registration:
             carried=carried,
             policy=policy,
             overwrites=overwrites,
+            home_address=self.identity.home_address,
         )
         intent.sent = self._identified(wanted, intent.sent, now)
         self.exchange.sent(subject.config.bid, carried)
@@ -320,7 +336,7 @@ class Registration:
         self._wait(intent, intent.sent, now)
         self.statistics["sent"] += 1
         return request(
-            self.config,
+            self.identity,
             via,
             via.address,
             flags_of(self.config, subject.config, ends=intent.aim.ends),
@@ -403,7 +419,7 @@ class Registration:
                 return
             self.leave_one_plain_tunnel(interface)
         interface.drain_until = None
-        path = path_of(interface.config, self.config, sent.binding(sent.lifetime_s))
+        path = path_of(interface.config, self.identity, sent.binding(sent.lifetime_s))
         known = interface.tunnel
         if known is None or (known.bid, known.local) != (path.bid, path.local):
             interface.tunnel = structs.replace(path, transmit=False)
@@ -439,7 +455,7 @@ class Registration:
             return intent.care_of_address
         if intent.aim is Aim.DEREGISTER_ALL and plain:
             # RFC 5944 3.6.1.2: this is how a plain node deregisters all.
-            return self.config.home_address
+            return self.identity.home_address or own
         return own
 
     # ---- multipath and policy (RFC 7629 5.1)

@@ -17,6 +17,7 @@ from flowbind.auth.authenticator import AuthenticationError, protect, verify
 from flowbind.auth.identifiers import is_later
 from flowbind.effects import Effect, Log, SendDatagram
 from flowbind.engine.hearing import understood
+from flowbind.engine.mobile_node.identity import UNKNOWN
 from flowbind.engine.mobile_node.messages import support_of
 from flowbind.engine.mobile_node.registration import Registration
 from flowbind.engine.mobile_node.state import Aim, Interface, Sent
@@ -87,7 +88,7 @@ class Revocations:
         except WireError as error:
             raise Refused(error.reason) from error
         assert isinstance(message, Revocation)  # noqa: S101 -- the type is looked at before
-        if message.home_address != self._config.home_address:
+        if message.home_address != self._registration.identity.home_address:
             raise Refused("home-address-unknown")
         try:
             verify(event.payload, _KIND, self._config.association)
@@ -95,7 +96,7 @@ class Revocations:
             raise Refused(error.reason) from error
         if not message.by_home_agent:
             raise Refused("revocation-reflected")
-        if message.home_domain != self._config.home_agent:
+        if message.home_domain != self._registration.identity.home_agent:
             raise Refused("home-agent-unknown")
         return message
 
@@ -155,7 +156,8 @@ class Revocations:
             times = 0
         self._times[interface.name] = (times + 1, now)
         wait_s = min(FIRST_WAIT_S * (1 << min(times, 16)), LONGEST_WAIT_S / 2)
-        return wait_s * (1.0 + _share(self._config.home_address, interface.config.bid))
+        home_address = self._registration.identity.home_address or UNKNOWN
+        return wait_s * (1.0 + _share(home_address, interface.config.bid))
 
 
 def _share(home_address: IPv4Address, bid: int) -> float:

@@ -7,9 +7,10 @@ from typing import Final
 
 from msgspec import structs
 
+from flowbind.engine.mobile_node.identity import Identity
 from flowbind.engine.mobile_node.keepalive import Keepalive
 from flowbind.model.binding import Binding
-from flowbind.model.config import InterfaceConfig, MobileNodeConfig
+from flowbind.model.config import InterfaceConfig
 from flowbind.model.flow import PolicyRule
 from flowbind.model.tunnel import PLAIN_BID, Path
 from flowbind.wire.flow_binding import FlowBinding
@@ -145,6 +146,7 @@ class Sent:
     carried: tuple[FlowBinding, ...] | None
     policy: tuple[PolicyRule, ...]
     overwrites: bool
+    home_address: IPv4Address | None
     last_at: float = 0.0
     overdue_at: float = float("inf")
     revocation: int | None = None
@@ -177,7 +179,7 @@ class Sent:
     @property
     def content(self) -> tuple[object, ...]:
         """What the request says, but for the Identification."""
-        asked = (self.via.name, self.care_of_address, self.lifetime_s)
+        asked = (self.via.name, self.home_address, self.care_of_address, self.lifetime_s)
         return *asked, self.plain, self.carried, self.policy, self.overwrites
 
 
@@ -202,13 +204,13 @@ class Intent:
     bids_denied: bool = False
 
 
-def path_of(config: InterfaceConfig, node: MobileNodeConfig, binding: Binding) -> Path:
+def path_of(config: InterfaceConfig, node: Identity, binding: Binding) -> Path:
     """Return the path that a binding of an interface stands for.
 
     Simultaneous bindings have no BID, but here their paths are told apart by those of the
     interfaces.
     """
-    without = binding.bid is None and not node.simultaneous
+    without = binding.bid is None and not node.config.simultaneous
     return Path(
         bid=PLAIN_BID if without else config.bid,
         local=binding.care_of_address,
