@@ -37,10 +37,10 @@ def summed(message: bytes) -> bytes:
     return blank[:2] + checksum_of(blank).to_bytes(2, "big") + blank[4:]
 
 
-def reason(message: bytes) -> str:
+def complaint_about(message: bytes) -> str:
     with pytest.raises(WireError) as refused:
         decode_discovery(message)
-    return refused.value.reason
+    return str(refused.value)
 
 
 def test_the_golden_advertisement_both_ways():
@@ -113,26 +113,39 @@ def test_reserved_bits_are_ignored():
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (GOLDEN[:7], "truncated"),
+        (GOLDEN[:7], "truncated: 7 octets are no Agent Advertisement"),
         (GOLDEN[:-1] + b"\x01", "icmp-checksum"),
-        (summed(b"\x08" + GOLDEN[1:]), "icmp-type"),
-        (summed(b"\x09\x01" + GOLDEN[2:]), "icmp-code"),
-        (summed(b"\x0a\x01" + bytes(6)), "icmp-code"),
-        (summed(GOLDEN[:4] + b"\xff" + GOLDEN[5:]), "router-addresses"),
-        (summed(GOLDEN[:5] + b"\x01" + GOLDEN[6:]), "router-addresses"),
+        (summed(b"\x08" + GOLDEN[1:]), "icmp-type: 8"),
+        (summed(b"\x09\x01" + GOLDEN[2:]), "icmp-code: 1"),
+        (summed(b"\x0a\x01" + bytes(6)), "icmp-code: 1"),
+        (summed(GOLDEN[:4] + b"\xff" + GOLDEN[5:]), "router-addresses: 255 of 2 words"),
+        (summed(GOLDEN[:5] + b"\x01" + GOLDEN[6:]), "router-addresses: 1 of 1 words"),
         (summed(GOLDEN[:16]), "not-an-agent"),
-        (summed(GOLDEN[:16] + b"\x10\x05" + bytes(5)), "agent-extension-length"),
-        (summed(GOLDEN[:16] + b"\x10\x07" + bytes(7)), "agent-extension-length"),
-        (summed(GOLDEN[:16] + b"\x10"), "truncated"),
-        (summed(GOLDEN[:16] + b"\x10\x06" + bytes(5)), "truncated"),
-        (summed(GOLDEN[:24] + GOLDEN[16:]), "extension-repeated"),
-        (summed(GOLDEN[:24] + b"\x13\x02\x18\x18"), "prefix-lengths"),
-        (summed(GOLDEN[:24] + b"\x13\x01\x21"), "prefix-lengths"),
-        (summed(GOLDEN + b"\x7f\x00"), "unknown-extension"),
+        (summed(GOLDEN[:16] + b"\x10\x05" + bytes(5)), "agent-extension-length: 5 octets"),
+        (summed(GOLDEN[:16] + b"\x10\x07" + bytes(7)), "agent-extension-length: 7 octets"),
+        (summed(GOLDEN[:16] + b"\x10"), "truncated: extension 16"),
+        (summed(GOLDEN[:16] + b"\x10\x06" + bytes(5)), "truncated: extension 16"),
+        (summed(GOLDEN[:24] + GOLDEN[16:]), "extension-repeated: 16"),
+        (summed(GOLDEN[:24] + b"\x13\x02\x18\x18"), "prefix-lengths: 1818 for 1 addresses"),
+        (summed(GOLDEN[:24] + b"\x13\x01\x21"), "prefix-lengths: 21 for 1 addresses"),
+        (summed(GOLDEN + b"\x7f\x00"), "unknown-extension: 127"),
     ],
 )
 def test_what_is_refused_has_a_name(change, expected):
-    assert reason(change) == expected
+    assert complaint_about(change) == expected
+
+
+def test_prefix_lengths_are_those_of_all_router_addresses_or_of_none():
+    both = (Router(GATEWAY, 0, 24), Router(GATEWAY + 1, 0, None))
+    octets = AgentAdvertisement(7, 1800, 1800, HOME_AGENT, both).encode()
+    known = decode_discovery(octets)
+
+    assert isinstance(known, AgentAdvertisement)
+    assert [each.prefix_length for each in known.routers] == [None, None]
+
+
+def test_padding_between_extensions_is_passed_over():
+    assert decode_discovery(summed(GOLDEN[:16] + b"\x00" + GOLDEN[16:] + bytes(3))) == MEANING
 
 
 def test_an_extension_that_may_be_skipped_is():
