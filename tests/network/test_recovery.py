@@ -68,6 +68,23 @@ def test_a_home_agent_whose_clock_was_set_back_is_asked_seldom(world):
     assert len(world.replies) <= 40
 
 
+@pytest.mark.rfc("5944", "5.7.1")
+def test_a_run_uses_no_identification_of_the_run_before(world):
+    """With a clock that is behind, what comes next is the last one and a little more."""
+    world.up("wlan0")
+    world.lose = lambda _datagram: True
+    world.node_clock_s = -1000.0
+    runs: list[set[int]] = []
+    for _run in range(3):
+        world.restart_node(record=world.stored["node"])
+        world.requests.clear()
+        world.up("wlan0")
+        world.run(60)
+        runs.append({request.identification for _name, request in world.requests})
+    assert all(len(each) > 5 for each in runs)
+    assert len(set[int].union(*runs)) == sum(map(len, runs))
+
+
 def test_a_deregistration_is_dropped_as_soon_as_it_is_pointless(world):
     """Not with the next event: others may wait for it."""
     world.lose = lambda _datagram: True

@@ -14,6 +14,7 @@ from flowbind.engine.mobile_node.registration import (
     LOW_HALF,
     MAX_RETRANSMISSION_S,
     MIN_RETRANSMISSION_S,
+    WHOLE,
     Registration,
     backoff_s,
 )
@@ -36,7 +37,6 @@ UNAUTHENTIC_LOG_INTERVAL_S: Final = 60.0
 """Replies that are not authentic are logged no oftener than that."""
 
 _NOT_AUTHENTIC: Final = frozenset({"authenticator-absent", "authenticator-wrong", "spi-unknown"})
-_WHOLE: Final = 0xFFFFFFFF_FFFFFFFF
 _IN_TIME_S: Final = 3.0
 """Any home agent tolerates timestamps that are so far from its clock (RFC 5944 5.7.1)."""
 _NOT_UNDERSTOOD: Final = frozenset(
@@ -98,8 +98,13 @@ class Answers:
         With timestamps one that accepts carries all of it (RFC 5944 5.7.1), so it cannot be one to
         an earlier try.
         """
+<<<<<<< Updated upstream
         whole = reply.code in ACCEPTED and not self._registration.uses_nonces
         mask = _WHOLE if whole else LOW_HALF
+=======
+        whole = reply.code in _ACCEPTED and not self._registration.uses_nonces
+        mask = WHOLE if whole else LOW_HALF
+>>>>>>> Stashed changes
         for intent in self._registration.intents:
             sent = intent.sent
             if sent and (sent.identification ^ reply.identification) & mask == 0:

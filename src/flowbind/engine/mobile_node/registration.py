@@ -33,6 +33,11 @@ MIN_RETRANSMISSION_S: Final = 1.0
 """RFC 5944 3.6.3: no two requests of one registration are closer than this."""
 MAX_RETRANSMISSION_S: Final = 8.0
 LOW_HALF: Final = 0xFFFFFFFF
+WHOLE: Final = 0xFFFFFFFF_FFFFFFFF
+UNSAVED: Final = 1 << 32
+"""How many timestamps a run may use without saving them, while its clock is behind and each is as
+close to the last as can be: those of a second.
+"""
 _REMEMBERED: Final = 64
 """Of how many requests a denial that comes late must not be taken for that of another one."""
 _MARGIN_S: Final = 0.1
@@ -188,7 +193,10 @@ class Registration:
 
     def restore(self, record: NodeRecord) -> None:
         """Take up where a former run stopped."""
-        self.identification = self.accepted = record.identification or None
+        self.accepted = record.identification or None
+        if self.accepted is not None:
+            # The run before has used more than it saved, and answers to that may still come.
+            self.identification = (self.accepted + UNSAVED) & WHOLE
         self.exchange = Exchange.of_rules(record.rules)
         self.nonce = record.nonce
         self.fallback.multipath_known = any(each.bid is not None for each in record.bindings)
