@@ -98,13 +98,8 @@ class Answers:
         With timestamps one that accepts carries all of it (RFC 5944 5.7.1), so it cannot be one to
         an earlier try.
         """
-<<<<<<< Updated upstream
         whole = reply.code in ACCEPTED and not self._registration.uses_nonces
-        mask = _WHOLE if whole else LOW_HALF
-=======
-        whole = reply.code in _ACCEPTED and not self._registration.uses_nonces
         mask = WHOLE if whole else LOW_HALF
->>>>>>> Stashed changes
         for intent in self._registration.intents:
             sent = intent.sent
             if sent and (sent.identification ^ reply.identification) & mask == 0:
