@@ -3,7 +3,10 @@
 import ast
 import importlib
 import os
+import re
 import runpy
+import subprocess
+import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
@@ -53,3 +56,23 @@ def test_all_data_is_frozen(sources):
 
 def test_what_has_its_default_is_not_encoded():
     assert to_json(TrafficSelector(protocol=Span(6))) == b'{"protocol":{"start":6}}'
+
+
+def test_a_simulated_run_goes_the_same_way_with_the_source():
+    """By `make test-compiled` once compiled and once not; else twice the same."""
+    source = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    assert hash_of_a_run(dict(os.environ)) == hash_of_a_run(source)
+
+
+def hash_of_a_run(environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.run", "--seed", "3", "--hours", "0.1"],
+        cwd=ROOT,
+        env=environment | {"PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"hash (\w+)", done.stdout)
+    assert found, done.stdout
+    return found[1]
