@@ -173,7 +173,7 @@ def _narrowed(rules: Iterable[FlowRule], bids: frozenset[int]) -> list[Sendable]
 def in_force(rules: Iterable[FlowRule], bids: frozenset[int]) -> list[Sendable]:
     """Return the rules that can be followed as long as there are these BIDs."""
     return [
-        (rule.action, rule.bids, rule.selector)
+        (rule.action, rule.bids, rule.selector.canonical())
         for rule in rules
         if rule.action is FlowAction.DROP or not bids.isdisjoint(rule.bids)
     ]

@@ -157,10 +157,12 @@ class Storm:
         if chance.random() < 0.5:
             world.journal.tell(f"the home agent is gone for {for_s:.0f} s")
             world.agent.crash()
+            world.gone = world.agent
             world.run_until(world.now + NOTICED_AFTER_S)
             world.traffic.agent_gone = True
             world.run_until(world.now + for_s)
             world.traffic.agent_gone = False
+            world.gone = None
             world.revive(world.agent)
             return
         host = chance.choice(list(world.nodes.values()))

@@ -46,6 +46,7 @@ class World:
         # and the BIDs that may have brought rules.
         self.orphans_until: dict[str, float] = {}
         self.leftovers: dict[str, frozenset[int]] = {}
+        self.gone: Host | None = None
         self.links_told_after_s: tuple[float, ...] = LINKS_TOLD_AFTER_S
         self._chance = self.chances.of("world")
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -224,8 +225,8 @@ class World:
     # ---- daemons
 
     def revive(self, host: Host) -> None:
-        """Start a daemon that is down."""
-        if host.engine is None:
+        """Start a daemon that is down, unless it is to stay so."""
+        if host.engine is None and host is not self.gone:
             self.journal.tell(f"{host.name} starts")
             self.traffic.excused(self.links_of(host))
             host.start()
