@@ -73,6 +73,10 @@ fuzz: installed ## look for octets that break something; MINUTES=n, TARGET=name
 	@UV_PROJECT_ENVIRONMENT=build/fuzz/venv $(UV) sync --locked -q --no-default-groups --group fuzz
 	@build/fuzz/venv/bin/python -m fuzz.run --minutes $(or $(MINUTES),7) $(TARGET)
 
+mutate: installed ## change wire/ and auth/, and see which changes no test sees; TARGET=wire.extension
+	@UV_PROJECT_ENVIRONMENT=build/mutate/venv $(UV) sync --locked -q --no-default-groups --group mutate
+	@nice build/mutate/venv/bin/python -m mutation.run $(TARGET)
+
 clean: ## remove what was built; the lab first, if it is up
 	@if [ -x $(BIN)/flowbind ] && compgen -G '/run/netns/fb-*' >/dev/null; then \
 	$(ROOT) $(BIN)/flowbind lab down; fi
@@ -88,4 +92,4 @@ ready: installed
 installed:
 	@tools/install
 
-.PHONY: help demo test check static wheel compiled test-compiled bpf conformance bench bench-compiled simulate fuzz clean ready installed
+.PHONY: help demo test check static wheel compiled test-compiled bpf conformance bench bench-compiled simulate fuzz mutate clean ready installed

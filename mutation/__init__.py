@@ -1,0 +1,1 @@
+"""Mutation testing of what reads hostile octets; not part of the package."""
