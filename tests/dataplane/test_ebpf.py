@@ -86,6 +86,21 @@ def test_the_mobile_node_routes_from_its_home_address(mobile_node):
     plane.cleanup()
 
 
+def test_the_mobile_node_takes_the_home_address_that_it_forwards_for(mobile_node):
+    plane = open_ebpf(structs.replace(mobile_node, home_address=None, default_route=True))
+    assert "default" not in run("ip", "route")
+    for home_address, former in ((HOME, OTHER_HOME), (OTHER_HOME, HOME)):
+        plane.remove(former)
+        plane.program(node([path(1, interface="wlan0")], home=home_address))
+        shown = run("ip", "addr", "show", "mip0") + run("ip", "rule") + run("ip", "route")
+        assert f"{home_address}/32" in shown
+        assert f"from {home_address} lookup 434" in shown
+        assert f"default dev mip0 proto static src {home_address} metric 1" in shown
+        assert str(former) not in shown
+        assert "default dev mip0" in run("ip", "route", "show", "table", "434")
+    plane.cleanup()
+
+
 def test_what_the_configuration_no_longer_says_goes(mobile_node):
     open_ebpf(structs.replace(mobile_node, default_route=True)).close()
     plane = open_ebpf(structs.replace(mobile_node, home_address=OTHER_HOME, mtu=1400))
