@@ -161,6 +161,15 @@ static __always_inline int home_agent_decapsulate(struct __sk_buff *skb, struct 
 	return out_of_tunnel(skb, packet, own);
 }
 
+/* RFC 5944 4.3: what was broadcast at home, for a node that asked for it. */
+static __always_inline int is_wanted_broadcast(const struct tunnelled *packet,
+					       const struct settings *own)
+{
+	__be32 to = packet->inner.daddr;
+
+	return own->broadcasts && (to == INADDR_BROADCAST || (to && to == own->home_broadcast));
+}
+
 /* A tunnelled packet at the mobile node. */
 static __always_inline int mobile_node_decapsulate(struct __sk_buff *skb, struct tunnelled *packet,
 						   const struct settings *own)
@@ -170,9 +179,9 @@ static __always_inline int mobile_node_decapsulate(struct __sk_buff *skb, struct
 
 	if (refused)
 		return refuse(refused);
-	if (packet->inner.daddr != own->home_address)
+	if (packet->inner.daddr != own->home_address && !is_wanted_broadcast(packet, own))
 		return refuse(COUNTER_DROP_INNER_ADDRESS);
-	node = bpf_map_lookup_elem(&nodes_map, &packet->inner.daddr);
+	node = bpf_map_lookup_elem(&nodes_map, &own->home_address);
 	if (!node)
 		return refuse(COUNTER_DROP_NO_BINDING);
 	refused = check_path(packet, path_of(node, packet->outer.daddr, packet->outer.saddr));

@@ -124,13 +124,17 @@ struct flow {
 	__u8 reserved;
 };
 
-/* The daemon's own settings. `mtu` is that of the device, the largest inner packet. */
+/* The daemon's own settings. `mtu` is that of the device, the largest inner packet. A mobile node
+ * that asked for broadcasts takes those to everybody and to its home network, whose address is
+ * `home_broadcast` if it is known. */
 struct settings {
 	__be32 home_agent;
 	__be32 home_address; /* of the mobile node; 0 at a home agent */
 	__u32 device_ifindex;
 	__u32 mtu;
 	__u32 shortcut;
+	__u32 broadcasts;
+	__be32 home_broadcast;
 };
 
 struct {

@@ -67,6 +67,13 @@ class AnnounceAddress(Struct, frozen=True, tag=True):
     neighbour: bool = False
 
 
+class SendThroughTunnel(Struct, frozen=True, tag=True):
+    """Send this IPv4 packet into one tunnel, past what else decides on packets of its node."""
+
+    path: Path
+    packet: bytes
+
+
 class SendProbe(Struct, frozen=True, tag=True):
     """Send an echo request from the home address to the home agent through this one tunnel."""
 
@@ -90,6 +97,7 @@ Effect = (
     | DeleteNode
     | SendIcmp
     | AnnounceAddress
+    | SendThroughTunnel
     | SendProbe
     | Log
 )

@@ -82,6 +82,13 @@ class IcmpReceived(Struct, frozen=True, tag=True):
     interface: str
 
 
+class BroadcastHeard(Struct, frozen=True, tag=True):
+    """An IPv4 packet was broadcast by another on the link where nodes are at home."""
+
+    packet: bytes
+    interface: str
+
+
 class ProbeAnswered(Struct, frozen=True, tag=True):
     """An echo reply came back through the tunnel of this BID."""
 
@@ -125,6 +132,7 @@ Event = (
     | LinkUp
     | LinkDown
     | IcmpReceived
+    | BroadcastHeard
     | ProbeAnswered
     | PolicyReplaced
     | RegisterRequested

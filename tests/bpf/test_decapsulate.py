@@ -1,18 +1,22 @@
 """Out of the tunnels, at both ends; and the keepalives that a home agent answers."""
 
+from ipaddress import IPv4Address
+
 import pytest
 from msgspec import structs
 from scapy.layers.inet import ICMP, IP, UDP, IPOption_NOP
 from scapy.packet import Raw
 
+from flowbind.dataplane.ebpf import layout
 from flowbind.model.binding import Encapsulation
-from tests.bpf.conftest import REDIRECTED, UNTOUCHED
+from tests.bpf.conftest import DROPPED, REDIRECTED, UNTOUCHED
 from tests.bpf.packets import CARE_OF, down, frame, ping, tcp, to_agent, tunnelled, up
 from tests.dataplane.nodes import AGENT, CORRESPONDENT, node, path
 
 pytestmark = pytest.mark.root
 
 BOTH = pytest.mark.parametrize("encapsulation", Encapsulation)
+NONE = str(IPv4Address(0))
 AGENT_LINK, MOBILE_LINK = "home_agent_link", "mobile_node_link"
 INNER = [
     up(),
@@ -131,6 +135,65 @@ def test_the_mobile_node_takes_only_tunnels_of_its_home_agent(mobile, packet):
     outcome = mobile.run(MOBILE_LINK, frame(packet))
     assert (outcome.verdict, outcome.packet) == (UNTOUCHED, bytes(frame(packet)))
     assert outcome.counted == {}
+
+
+@pytest.fixture
+def asking(mobile):
+    """A mobile node that asked for broadcasts, once that is set, with or without its network's."""
+    plane = mobile.plane
+    before = plane._maps["settings_map"].lookup(bytes(4))
+
+    def ask(home_broadcast=NONE, *, broadcasts=True):
+        settings = layout.SettingsValue.from_buffer_copy(before)
+        settings.broadcasts = broadcasts
+        settings.home_broadcast = layout.octets(IPv4Address(home_broadcast))
+        plane._maps["settings_map"].update(bytes(4), bytes(settings))
+        return mobile
+
+    plane.program(node([mobile_path()]))
+    yield ask
+    plane._maps["settings_map"].update(bytes(4), before)
+
+
+@pytest.mark.rfc("5944", "4.3", "FW-14")
+@BOTH
+@pytest.mark.parametrize("source", ["10.9.0.77", NONE])
+def test_a_broadcast_comes_out_of_a_tunnel_where_it_was_asked_for(asking, encapsulation, source):
+    mobile = asking("10.9.0.255")
+    mobile.plane.program(node([mobile_path(encapsulation=encapsulation)]))
+    for to in ("255.255.255.255", "10.9.0.255"):
+        inner = down(src=source, dst=to, ttl=1)
+        outcome = mobile.run(MOBILE_LINK, frame(tunnelled(inner, encapsulation)))
+        assert (outcome.verdict, outcome.packet[14:]) == (REDIRECTED, bytes(inner))
+
+
+@pytest.mark.parametrize(
+    ("to", "home_broadcast", "broadcasts"),
+    [
+        ("255.255.255.255", "10.9.0.255", False),
+        ("10.9.0.255", "10.9.0.255", False),
+        ("10.9.0.255", NONE, True),
+        (NONE, NONE, True),
+        ("10.9.0.254", "10.9.0.255", True),
+        ("224.0.0.251", "10.9.0.255", True),
+    ],
+)
+def test_no_other_broadcast_comes_out_of_a_tunnel(asking, to, home_broadcast, broadcasts):
+    mobile = asking(home_broadcast, broadcasts=broadcasts)
+    inner = down(src="10.9.0.77", dst=to)
+    outcome = mobile.run(MOBILE_LINK, frame(tunnelled(inner, Encapsulation.IP_IN_IP)))
+    assert (outcome.verdict, outcome.counted) == (DROPPED, {"drop_inner_address": 1})
+
+
+def test_a_broadcast_is_taken_from_a_path_of_the_node_alone(asking):
+    mobile = asking()
+    inner = down(src="10.9.0.77", dst="255.255.255.255")
+    stray = tunnelled(inner, Encapsulation.IP_IN_IP, dst="192.0.2.9")
+    outcome = mobile.run(MOBILE_LINK, frame(stray))
+    assert outcome.counted == {"drop_care_of_address_unknown": 1}
+    mobile.plane.reconcile([])
+    outcome = mobile.run(MOBILE_LINK, frame(tunnelled(inner, Encapsulation.IP_IN_IP)))
+    assert outcome.counted == {"drop_no_binding": 1}
 
 
 @BOTH

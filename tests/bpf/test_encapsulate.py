@@ -9,6 +9,7 @@ from scapy.layers.ipsec import AH, ESP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
+from flowbind.dataplane.ebpf import layout
 from flowbind.model.binding import Encapsulation
 from flowbind.wire.traffic_selector import Span
 from tests.bpf.conftest import DROPPED, REDIRECTED, UNTOUCHED
@@ -246,8 +247,10 @@ def test_flows_are_remembered_with_what_they_carried(agent):
 def test_a_home_agent_without_the_short_cut_leaves_packets_to_routing(agent):
     agent.plane.program(node([path(1)]))
     settings = agent.plane._maps["settings_map"].lookup(bytes(4))
+    changed = layout.SettingsValue.from_buffer_copy(settings)
+    changed.shortcut = 0
     try:
-        agent.plane._maps["settings_map"].update(bytes(4), settings[:-4] + bytes(4))
+        agent.plane._maps["settings_map"].update(bytes(4), bytes(changed))
         assert agent.run(LINK, frame(down())).verdict == UNTOUCHED
     finally:
         agent.plane._maps["settings_map"].update(bytes(4), settings)

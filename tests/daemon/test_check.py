@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flowbind.daemon.check import as_text, describe, run_check
+from flowbind.daemon.check import HomeAgentReport, MobileNodeReport, as_text, describe, run_check
 from flowbind.lab import agents
 from flowbind.model.encoding import to_json
 
@@ -294,6 +294,7 @@ def test_simultaneous_bindings_are_told(configuration, read, problems):
     tables = configuration("mobile-node")
     tables["mobile-node"] |= {"multipath": "off", "simultaneous": True}
     report = describe(read(tables))
+    assert isinstance(report, MobileNodeReport)
     assert report.simultaneous
     assert "multipath      off: simultaneous bindings asked for" in as_text(report)
     tables["mobile-node"]["multipath"] = "prefer"
@@ -307,6 +308,7 @@ def test_simultaneous_bindings_are_told(configuration, read, problems):
         tables = configuration("home-agent")
         tables["mobile-node"][0] |= changes
         report = describe(read(tables))
+        assert isinstance(report, HomeAgentReport)
         assert report.mobile_nodes[0].simultaneous_bindings
         assert said in as_text(report)
 

@@ -86,6 +86,7 @@ KEYS: dict[tuple, Keys] = {
         *ASSOCIATION_KEYS,
         ("multipath", ["require", "prefer", "off"], [True, "", "on"]),
         ("simultaneous", [False], [True, *NO_SWITCH]),
+        ("broadcast-datagrams", [True, False], NO_SWITCH),
         ("lifetime", [1, 65534, "1s", "65534s", "18h"], OUT_OF_LIFETIME),
         ("exchange-policy", [True, False], NO_SWITCH),
         ("accept-policy", [False], [True, *NO_SWITCH]),

@@ -132,6 +132,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     associations: tuple[AssociationReport, ...]
     multipath: str
     simultaneous: bool
+    broadcast_datagrams: bool
     lifetime_s: int
     exchange_policy: bool
     accept_policy: bool
@@ -189,6 +190,7 @@ def describe(settings: Settings) -> Report:
         associations=tuple(map(_association_report, config.associations)),
         multipath=config.multipath,
         simultaneous=config.simultaneous,
+        broadcast_datagrams=config.broadcast_datagrams,
         lifetime_s=config.lifetime_s,
         exchange_policy=config.exchange_policy,
         accept_policy=config.accept_policy,
@@ -370,6 +372,8 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
         yield f"  {name:<13}  SPI {each.spi}, {each.algorithm}, {each.replay}"
     multipath = _SIMULTANEOUS if report.simultaneous else _MULTIPATH[report.multipath]
     yield f"  multipath      {multipath}"
+    if report.broadcast_datagrams:
+        yield "  broadcasts     asked for"
     yield f"  registrations  for {_duration(report.lifetime_s)}"
     yield f"  policy         {_POLICY[report.exchange_policy, report.accept_policy]}"
     yield f"  revocation     {'heard, on port 434' if report.revocation else 'not heard of'}"

@@ -80,6 +80,7 @@ _MOBILE_NODE_KEYS: Final = (
     FURTHER_KEY,
     Key("multipath", "multipath", values.one_of("require", "prefer", "off")),
     Key("simultaneous", "simultaneous", values.switch),
+    Key("broadcast-datagrams", "broadcast_datagrams", values.switch),
     Key("lifetime", "lifetime_s", _LIFETIME),
     Key("exchange-policy", "exchange_policy", values.switch),
     Key("accept-policy", "accept_policy", values.switch),

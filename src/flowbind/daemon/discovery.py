@@ -5,17 +5,16 @@ there the kernel would pass nothing to a socket of the ICMP kind.
 """
 
 import asyncio
-import ctypes
 import logging
 import socket
 import struct
-from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.loop import EngineLoop
+from flowbind.daemon.packet_filter import attach
 from flowbind.effects import SendIcmp
 from flowbind.events import IcmpReceived, LinkDown, LinkUp
 from flowbind.wire.errors import WireError
@@ -32,7 +31,6 @@ _MAX_PACKET: Final = 2048
 _ETHERTYPE_IPV4: Final = 0x0800
 _MULTICAST_PREFIX: Final = bytes.fromhex("01005e")
 _TO_ANOTHER_HOST: Final = 3
-_SO_ATTACH_FILTER: Final = 26
 _SOL_PACKET: Final = 263
 _PACKET_ADD_MEMBERSHIP: Final = 1
 _PACKET_MR_MULTICAST: Final = 0
@@ -121,7 +119,7 @@ class DiscoveryPorts:
             port.close()
 
     def follow(self, event: LinkUp | LinkDown, loop: EngineLoop) -> None:
-        """Tell the engine of a link, and from now on of what is heard there."""
+        """Tell the engine from now on of what is heard on a link, or no more."""
         if isinstance(event, LinkDown):
             self.close(event.name)
         elif event.name not in self._ports:
@@ -133,7 +131,6 @@ class DiscoveryPorts:
                 return
             running = asyncio.get_running_loop()
             running.add_reader(port, lambda: loop.submit(*port.receive()))
-        loop.submit(event)
 
     def send(self, effect: SendIcmp) -> None:
         """Send a message on the link that it names."""
@@ -166,7 +163,8 @@ def _join(listener: socket.socket, interface: str, group: IPv4Address) -> None:
 
 def _attach_filter(listener: socket.socket, kind: IcmpType) -> None:
     """Have the kernel pass on unfragmented ICMP of this type alone, of all that is on the link."""
-    instructions = _assembled(
+    attach(
+        listener,
         (0x30, 0, 0, 9),  # A = protocol
         (0x15, 0, 6, socket.IPPROTO_ICMP),  # another one: refuse
         (0x28, 0, 0, 6),  # A = flags and fragment offset
@@ -177,11 +175,3 @@ def _attach_filter(listener: socket.socket, kind: IcmpType) -> None:
         (0x06, 0, 0, _MAX_PACKET),
         (0x06, 0, 0, 0),
     )
-    octets = ctypes.create_string_buffer(instructions, len(instructions))
-    program = struct.pack("HP", len(instructions) // 8, ctypes.addressof(octets))
-    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-
-
-def _assembled(*instructions: Iterable[int]) -> bytes:
-    """Classic BPF: code, jump if true, jump if false, operand."""
-    return b"".join(struct.pack("=HBBI", *each) for each in instructions)

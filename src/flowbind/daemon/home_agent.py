@@ -17,6 +17,7 @@ from flowbind.control.messages import (
 from flowbind.daemon import process
 from flowbind.daemon.announce import announce
 from flowbind.daemon.answers import Answers, Refusal
+from flowbind.daemon.broadcasts import Broadcasts
 from flowbind.daemon.config import HomeAgentSettings
 from flowbind.daemon.control_server import ControlServer
 from flowbind.daemon.discovery import DiscoveryPorts
@@ -31,7 +32,7 @@ from flowbind.effects import SendProbe
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.engine.home_agent.projection import project
 from flowbind.engine.home_agent.revocation import is_meant
-from flowbind.events import RevokeRequested
+from flowbind.events import LinkDown, LinkUp, RevokeRequested
 from flowbind.model.binding import Binding
 from flowbind.model.config import HomeAgentConfig
 from flowbind.model.tunnel import NodeForwarding
@@ -75,18 +76,20 @@ def run(settings: HomeAgentSettings) -> None:
         engine = HomeAgent(settings.engine, nonce, chance)
         links = DiscoveryPorts(IcmpType.ROUTER_SOLICITATION)
         stack.callback(links.close_all)
-        outlets = Outlets(port.send, _never_probe, links.send, announce)
+        broadcasts = Broadcasts()
+        stack.callback(broadcasts.close)
+        outlets = Outlets(port.send, _never_probe, links.send, announce, broadcasts.send)
         loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(HomeAgentRole(engine, loop), plane)
-        asyncio.run(_serve(settings.engine, loop, port, links, server, answers))
+        asyncio.run(_serve(settings.engine, loop, port, (links, broadcasts), server, answers))
 
 
 async def _serve(
     config: HomeAgentConfig,
     loop: EngineLoop,
     port: Port,
-    links: DiscoveryPorts,
+    listeners: tuple[DiscoveryPorts, Broadcasts],
     server: ControlServer,
     answers: Answers,
 ) -> None:
@@ -97,7 +100,13 @@ async def _serve(
     if config.home_link is None:
         await process.until_told()
     else:
-        watched = HomeLinks((config.home_link,), lambda event: links.follow(event, loop))
+
+        def link_changed(event: LinkUp | LinkDown) -> None:
+            for each in listeners:
+                each.follow(event, loop)
+            loop.submit(event)
+
+        watched = HomeLinks((config.home_link,), link_changed)
         await process.until_told(Links(watched.look).watch())
 
 

@@ -56,6 +56,7 @@ def plane_settings(
         home_agent=settings.engine.home_agent,
         home_address=settings.engine.home_address or home_address,
         default_route=settings.default_route,
+        broadcasts=settings.engine.broadcast_datagrams,
     )
 
 

@@ -23,6 +23,7 @@ from flowbind.effects import (
     SendDatagram,
     SendIcmp,
     SendProbe,
+    SendThroughTunnel,
 )
 from flowbind.events import EffectFailed
 from flowbind.store.base import BindingStore, StoreError
@@ -36,8 +37,8 @@ _FORWARDING: Final = (ProgramForwarding, RemoveForwarding)
 _CHANGING: Final = (SaveNode, DeleteNode)
 
 
-def _nowhere(_effect: SendIcmp | AnnounceAddress) -> None:
-    """Where there is no home link, nothing is said there."""
+def _nowhere(_effect: SendIcmp | AnnounceAddress | SendThroughTunnel) -> None:
+    """Where there is no home link, nothing is said or heard there."""
 
 
 class Outlets(Struct, frozen=True):
@@ -49,6 +50,7 @@ class Outlets(Struct, frozen=True):
     probe: Callable[[SendProbe], None]
     send_icmp: Callable[[SendIcmp], None] = _nowhere
     announce: Callable[[AnnounceAddress], None] = _nowhere
+    tunnel: Callable[[SendThroughTunnel], None] = _nowhere
 
 
 class Performer:
@@ -119,6 +121,8 @@ class Performer:
                 self._outlets.send_icmp(effect)
             elif isinstance(effect, AnnounceAddress):
                 self._outlets.announce(effect)
+            elif isinstance(effect, SendThroughTunnel):
+                self._outlets.tunnel(effect)
             elif isinstance(effect, Log):
                 _log.log(getattr(logging, effect.level.upper()), effect.text)
 

@@ -13,20 +13,18 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.daemon.errors import DaemonError
+from flowbind.daemon.tunnelled import tunnelled
 from flowbind.effects import SendProbe
 from flowbind.events import ProbeAnswered
-from flowbind.model.binding import Encapsulation
 from flowbind.wire.ipv4 import Packet, checksum_of
 
 _log = logging.getLogger("flowbind")
 
 _ICMP: Final = struct.Struct("!BBHHH")
-_GRE_IPV4: Final = bytes.fromhex("00000800")
 _PACKET_INFO: Final = struct.Struct("=i4s4s")
 
 _DSCP_CS6: Final = 0xC0
 """Network control: a keepalive that waits behind a download says nothing about the path."""
-_PROTOCOL: Final = {Encapsulation.IP_IN_IP: 4, Encapsulation.GRE: 47}
 _ECHO_REPLY: Final = 0
 _ECHO_REQUEST: Final = 8
 _SECRET_OCTETS: Final = 16
@@ -95,12 +93,10 @@ class Probes:
 
 def encode_probe(probe: SendProbe, secret: bytes) -> bytes:
     """Return the whole packet, outer header first."""
-    path = probe.path
-    echo = _echo_request(path.bid, probe.sequence, secret)
-    inner = _ipv4(probe.home_address, path.remote, socket.IPPROTO_ICMP, echo)
-    if path.encapsulation is Encapsulation.GRE:
-        inner = _GRE_IPV4 + inner
-    return _ipv4(path.local, path.remote, _PROTOCOL[path.encapsulation], inner)
+    echo = _echo_request(probe.path.bid, probe.sequence, secret)
+    there = probe.path.remote
+    inner = Packet(probe.home_address, there, socket.IPPROTO_ICMP, echo, traffic_class=_DSCP_CS6)
+    return tunnelled(probe.path, inner.encode())
 
 
 def decode_answer(packet: bytes, secret: bytes) -> ProbeAnswered | None:
@@ -119,7 +115,3 @@ def decode_answer(packet: bytes, secret: bytes) -> ProbeAnswered | None:
 def _echo_request(identifier: int, sequence: int, data: bytes) -> bytes:
     unsummed = _ICMP.pack(_ECHO_REQUEST, 0, 0, identifier, sequence) + data
     return _ICMP.pack(_ECHO_REQUEST, 0, checksum_of(unsummed), identifier, sequence) + data
-
-
-def _ipv4(source: IPv4Address, destination: IPv4Address, protocol: int, data: bytes) -> bytes:
-    return Packet(source, destination, protocol, data, traffic_class=_DSCP_CS6).encode()

@@ -19,6 +19,16 @@ class Encapsulation(StrEnum):
     GRE = "gre"
 
 
+class Broadcasts(StrEnum):
+    """How the broadcasts of the home network reach a care-of address, if they do (RFC 5944 4.3)."""
+
+    NONE = "none"
+    DIRECT = "direct"
+    """D: the node itself decapsulates what is tunnelled to the address."""
+    NESTED = "nested"
+    """Not D: a foreign agent does, and has to find the node's home address inside."""
+
+
 class Binding(Struct, frozen=True, omit_defaults=True, gc=False):
     """One care-of address of a mobile node.
 
@@ -42,6 +52,7 @@ class Binding(Struct, frozen=True, omit_defaults=True, gc=False):
     source: IPv4Address | None = None
     source_port: int = 0
     revocation: int | None = None
+    broadcasts: Broadcasts = Broadcasts.NONE
 
 
 class Contact(Struct, frozen=True, omit_defaults=True, gc=False):

@@ -110,8 +110,8 @@ class MobileNodeConfig(Struct, frozen=True):
 
     The first of the `associations` is used, the others are kept in readiness. Without a home
     address the node has a `nai`, and is given one by its home agent (RFC 2794). `simultaneous`,
-    only without multipath, asks by the S bit for a copy of each packet on every path (RFC 5944
-    3.3).
+    only without multipath, asks by the S bit for a copy of each packet on every path, and
+    `broadcast_datagrams` by the B bit for what is broadcast at home (RFC 5944 3.3).
     """
 
     home_address: IPv4Address | None
@@ -121,6 +121,7 @@ class MobileNodeConfig(Struct, frozen=True):
     policy: tuple[PolicyRule, ...] = ()
     multipath: str = "prefer"
     simultaneous: bool = False
+    broadcast_datagrams: bool = False
     lifetime_s: int = 600
     exchange_policy: bool = True
     accept_policy: bool = False

@@ -13,6 +13,12 @@ PLAIN_BID = 0
 Several paths may have it: the simultaneous bindings of RFC 5944, of which each gets a copy.
 """
 
+LINK_MTU = 1500
+"""Octets of the largest packet on a link that nobody has said anything else of."""
+
+TUNNEL_OVERHEAD = 24
+"""Octets of the largest outer header that a path may have: IPv4 and GRE."""
+
 MAX_PATHS = 8
 MAX_RULES = 64
 MAX_WEIGHT = 16

@@ -30,13 +30,10 @@ from flowbind.dataplane.interception import Interception, host_route, remove_pro
 from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.decision import Decision, Packet, decide
 from flowbind.model.flow import FlowRule
-from flowbind.model.tunnel import NodeForwarding
+from flowbind.model.tunnel import LINK_MTU, TUNNEL_OVERHEAD, NodeForwarding
 from flowbind.model.tunnel import Path as TunnelPath
 
 OBJECT: Final = Path(__file__).parent / "objects" / "flowbind.bpf.o"
-
-TUNNEL_OVERHEAD: Final = 24
-"""Octets of the largest outer header that a path may have: IPv4 and GRE."""
 
 _FLOW_LIFE_S: Final = 60.0
 _NS: Final = 1_000_000_000
@@ -70,9 +67,9 @@ class EbpfSettings(Struct, frozen=True):
 
     `interfaces` are the underlays of a home agent and its links to correspondents; empty means all
     that are there at the start. A mobile node's underlays are those of its paths. `home_address` is
-    the mobile node's own, None as long as it has been given none. `home_link` is where the nodes of
-    a home agent are at home, None if its networks are virtual. `mtu` is the smallest of all
-    underlays.
+    the mobile node's own, None as long as it has been given none. With `broadcasts` it takes what
+    is broadcast at home, to everybody or to `home_broadcast`. `home_link` is where the nodes of a
+    home agent are at home, None if its networks are virtual. `mtu` is the smallest of the links'.
     """
 
     role: Role
@@ -85,7 +82,9 @@ class EbpfSettings(Struct, frozen=True):
     interfaces: tuple[str, ...] = ()
     shortcut: bool = True
     default_route: bool = False
-    mtu: int = 1500
+    broadcasts: bool = False
+    home_broadcast: IPv4Address | None = None
+    mtu: int = LINK_MTU
 
 
 class EbpfDataPlane:
@@ -181,6 +180,8 @@ class EbpfDataPlane:
             self._device.ifindex,
             self._settings.mtu - TUNNEL_OVERHEAD,
             int(self._settings.shortcut),
+            int(self._settings.broadcasts),
+            layout.octets(self._settings.home_broadcast or IPv4Address(0)),
         )
         self._maps["settings_map"].update(bytes(4), bytes(value))
 

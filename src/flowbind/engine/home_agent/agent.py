@@ -25,6 +25,7 @@ from flowbind.engine.chance import Chance, no_chance
 from flowbind.engine.deadlines import Deadlines
 from flowbind.engine.hearing import understood
 from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
+from flowbind.engine.home_agent.broadcasting import Broadcasting
 from flowbind.engine.home_agent.denials import Denials
 from flowbind.engine.home_agent.flows import (
     Rules,
@@ -56,6 +57,7 @@ from flowbind.engine.home_agent.validation import (
 )
 from flowbind.engine.refusal import Refused
 from flowbind.events import (
+    BroadcastHeard,
     EffectFailed,
     Event,
     IcmpReceived,
@@ -100,6 +102,9 @@ class HomeAgent:
             config, self.identities.entries, self.records, self.statistics
         )
         self._home_link = HomeLink(config, chance, self.statistics)
+        self._broadcasting = Broadcasting(
+            config, self.identities.entries, self.records, self.statistics
+        )
         self._handlers: dict[type[Event], Callable[[Any, float], list[Effect]]] = {
             Received: self._on_received,
             TimerExpired: self._on_timer,
@@ -108,6 +113,7 @@ class HomeAgent:
             LinkUp: self._on_link_up,
             LinkDown: self._home_link.down,
             IcmpReceived: self._home_link.heard,
+            BroadcastHeard: self._broadcasting.heard,
             RevokeRequested: self._on_revoke_requested,
         }
 
@@ -211,7 +217,14 @@ class HomeAgent:
         if lifetime_s:
             scope = self.config.overwrite_scope
             bindings = registered(
-                record, message, multipath, lifetime_s, now, scope, simultaneous=simultaneous
+                record,
+                message,
+                multipath,
+                lifetime_s,
+                now,
+                scope,
+                simultaneous=simultaneous,
+                broadcasts=self.config.home_link is not None,
             )
         else:
             bindings = deregistered(record, message, multipath)
@@ -256,6 +269,7 @@ class HomeAgent:
         self.identities.keep(after, entry)
         self.records[after.home_address] = after
         self._initiative.revocations.follow(after)
+        self._broadcasting.follow(after)
         if after.bindings:
             first = min([each.expires_at for each in after.bindings])
             self._expiries.set(after.home_address, first)

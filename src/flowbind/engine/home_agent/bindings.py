@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import structs
 
 from flowbind.engine.refusal import Refused
-from flowbind.model.binding import Binding, Encapsulation, NodeRecord
+from flowbind.model.binding import Binding, Broadcasts, Encapsulation, NodeRecord
 from flowbind.model.config import OverwriteScope
 from flowbind.wire.iana import ReplyCode, RequestFlag
 from flowbind.wire.multipath import Multipath
@@ -32,6 +32,13 @@ def encapsulation_of(request: RegistrationRequest) -> Encapsulation:
     if _MINIMAL in request.flags:
         raise Refused("encapsulation-unavailable", ReplyCode.ENCAPSULATION_UNAVAILABLE)
     return Encapsulation.IP_IN_IP
+
+
+def _broadcasts(request: RegistrationRequest) -> Broadcasts:
+    if RequestFlag.BROADCAST_DATAGRAMS not in request.flags:
+        return Broadcasts.NONE
+    co_located = RequestFlag.DECAPSULATION_BY_MOBILE_NODE in request.flags
+    return Broadcasts.DIRECT if co_located else Broadcasts.NESTED
 
 
 def deregistered(
@@ -60,10 +67,12 @@ def registered(
     scope: OverwriteScope = OverwriteScope.ALL,
     *,
     simultaneous: bool = False,
+    broadcasts: bool = False,
 ) -> Bindings:
     """Return the bindings with the one of this request made or renewed.
 
-    `simultaneous` tells that the S bit is set and granted.
+    `simultaneous` tells that the S bit is set and granted, `broadcasts` that there are any for who
+    sets the B bit: where there are none it is ignored (3.8.2.1).
     """
     binding = Binding(
         bid=multipath.bid if multipath else None,
@@ -75,6 +84,7 @@ def registered(
         identification=request.identification,
         access_technology=multipath.access_technology if multipath else 0,
         label=multipath.label if multipath else 0,
+        broadcasts=_broadcasts(request) if broadcasts else Broadcasts.NONE,
     )
     if multipath is None:
         return _placed(record.bindings, binding) if simultaneous else (binding,)

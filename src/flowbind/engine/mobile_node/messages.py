@@ -36,11 +36,14 @@ def multipath_of(config: InterfaceConfig, flags: MultipathFlag) -> Multipath:
 def flags_of(config: MobileNodeConfig, subject: InterfaceConfig, *, ends: bool) -> RequestFlag:
     """D: we decapsulate ourselves. T: our packets come back through the tunnel.
 
-    S: the other bindings are to stay, which a deregistration says nothing about.
+    S: the other bindings are to stay. B: broadcasts are to come too. A deregistration says nothing
+    of either.
     """
     flags = RequestFlag.DECAPSULATION_BY_MOBILE_NODE | RequestFlag.REVERSE_TUNNELING
     if config.simultaneous and not ends:
         flags |= RequestFlag.SIMULTANEOUS_BINDINGS
+    if config.broadcast_datagrams and not ends:
+        flags |= RequestFlag.BROADCAST_DATAGRAMS
     if subject.encapsulation is Encapsulation.GRE:
         flags |= RequestFlag.GRE_ENCAPSULATION
     return flags
