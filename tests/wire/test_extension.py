@@ -8,6 +8,7 @@ from flowbind.wire.authentication import Authentication
 from flowbind.wire.dynamic_home_agent import DynamicHomeAgent
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import (
+    MAX_EXTENSIONS,
     REGISTRY,
     Framing,
     MalformedExtension,
@@ -180,6 +181,16 @@ def test_the_longest_of_each_format():
         UnknownExtension(142, bytes(256)).encode()
     with pytest.raises(OverflowError):
         UnknownExtension(48, bytes(0x10000), subtype=0).encode()
+
+
+@pytest.mark.parametrize("octets", [b"\x00", MULTIPATH, b"\x9f\x00"])
+def test_a_message_with_more_extensions_than_anybody_needs_is_silently_discarded(octets):
+    assert len(decode_extensions(octets * MAX_EXTENSIONS, 0)) == MAX_EXTENSIONS
+    with pytest.raises(WireError) as refused:
+        decode_extensions(octets * (MAX_EXTENSIONS + 1), 0)
+
+    assert str(refused.value) == "too-many-extensions: more than 256"
+    assert refused.value.code is None
 
 
 def test_the_types_that_are_given_a_meaning():
