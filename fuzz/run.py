@@ -24,6 +24,14 @@ _VECTORS: Final = ROOT / "tests" / "vectors"
 _OF_OCTETS: Final = frozenset({"wire", "capture", "home-agent", "mobile-node"})
 """The targets that what messages and extensions begin with may help."""
 
+_ADVERTISEMENT: Final = bytes.fromhex("09007ed501020708 0a09000100000000 1006000707082400 13011800")
+_IPV4: Final = bytes.fromhex("45000030000040000101 0000 0a090001 e0000001")
+_DISCOVERY: Final = (
+    _ADVERTISEMENT,
+    bytes.fromhex("0a00f5ff00000000"),
+    _IPV4 + _ADVERTISEMENT,
+)
+
 _FIXED_REPLY: Final = bytes.fromhex("03000708 0a000002 c0000201 e8d4a51000000001")
 _LONGEST_WORD: Final = 64
 _EXECUTED: Final = re.compile(r"^stat::number_of_executed_units:\s+(\d+)", re.MULTILINE)
@@ -74,7 +82,11 @@ def seeds(name: str) -> list[bytes]:
             heard = [bytes((0x40, 0, 0, 15, 1, 0, 0, 0, 0, len(each))) + each for each in others]
             return heard + [bytes((0x40, 0, 0, 15, 6)) + _said(each) for each in messages]
         case _:
-            return [each.encode() for each in _WORDS.get(name, ())]
+            return list(_DISCOVERY if name == "discovery" else _of_words(name))
+
+
+def _of_words(name: str) -> list[bytes]:
+    return [each.encode() for each in _WORDS.get(name, ())]
 
 
 def words() -> str:

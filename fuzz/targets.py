@@ -22,9 +22,11 @@ from flowbind.model.config import InterfaceConfig, MobileNodeConfig
 from flowbind.model.encoding import to_json
 from flowbind.model.match import MAX_SELECTORS, MatchError, compile_match, describe_selector
 from flowbind.store.memory import MemoryStore
+from flowbind.wire.agent_discovery import decode_discovery
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import MalformedExtension
 from flowbind.wire.iana import ReplyCode, SelectorFormat
+from flowbind.wire.ipv4 import checksum_of, decode_packet
 from flowbind.wire.message import all_of, decode, encode
 from flowbind.wire.traffic_selector import decode_selector, encode_selector
 from fuzz.home_agent import ASSOCIATIONS, CONFIG, home_agent
@@ -60,6 +62,27 @@ def selector(data: bytes) -> None:
             continue
         assert decode_selector(selector_format, encode_selector(found)) == found
         assert compile_match(describe_selector(found)) == (found.canonical(),)
+
+
+def discovery(data: bytes) -> None:
+    """Any octets are a packet or a WireError, and an Agent Advertisement if their sum is right."""
+    for octets in (data, _summed(data)):
+        try:
+            found = decode_discovery(octets)
+        except WireError as error:
+            assert error.code is None, "ICMP has no reply codes"
+            continue
+        assert decode_discovery(found.encode()) == found
+    try:
+        packet = decode_packet(data)
+    except WireError:
+        return
+    assert decode_packet(packet.encode()) == packet
+
+
+def _summed(message: bytes) -> bytes:
+    blank = message[:2] + bytes(2) + message[4:]
+    return blank[:2] + checksum_of(blank).to_bytes(2, "big") + blank[4:]
 
 
 def match(data: bytes) -> None:
@@ -136,6 +159,7 @@ def _loop(engine: HomeAgent | MobileNode, plane: MemoryDataPlane) -> EngineLoop:
 TARGETS: Final[dict[str, Target]] = {
     "wire": wire,
     "selector": selector,
+    "discovery": discovery,
     "match": match,
     "home-agent": home_agent,
     "mobile-node": mobile_node,
