@@ -5,6 +5,7 @@ from ipaddress import IPv4Address
 from msgspec import Struct
 
 from flowbind.model.binding import NodeRecord
+from flowbind.model.home_link import HomeLink
 from flowbind.model.tunnel import NodeForwarding, Path
 
 
@@ -32,6 +33,12 @@ class RemoveForwarding(Struct, frozen=True, tag=True):
     """Make the data plane forget this home address."""
 
     home_address: IPv4Address
+
+
+class ProgramHomeLink(Struct, frozen=True, tag=True):
+    """Attach the mobile node to its home link exactly as said, to none with None."""
+
+    link: HomeLink | None
 
 
 class SaveNode(Struct, frozen=True, tag=True):
@@ -93,6 +100,7 @@ Effect = (
     SendDatagram
     | ProgramForwarding
     | RemoveForwarding
+    | ProgramHomeLink
     | SaveNode
     | DeleteNode
     | SendIcmp

@@ -51,6 +51,7 @@ mobile node 10.9.0.5, home agent 198.51.100.1
   revocation     not heard of
   probes         every 500ms, a path is dead after 3 lost (1.5s)
   default route  yes
+  home           never: always away
 
 2 interfaces
   wlan0  BID 1  label 1  wlan  ipip  weight 3  60% of the flows without a rule
@@ -189,6 +190,7 @@ def test_the_rules_of_a_mobile_node_as_programs_see_them(check, example):
         "weight": 2,
         "share": 0.4,
         "encapsulation": "ipip",
+        "home": "auto",
     }
 
 

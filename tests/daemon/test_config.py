@@ -13,6 +13,7 @@ from flowbind.lab import agents, topology
 from flowbind.model.binding import Encapsulation
 from flowbind.model.config import (
     HomeAgentConfig,
+    HomeDetection,
     InterfaceConfig,
     MobileNodeConfig,
     MobileNodeEntry,
@@ -155,6 +156,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         default-route = false
         probe-interval = "200ms"
         probe-dead-after = 5
+        home-network = "10.9.0.0/24"
         socket = "/run/mn.sock"
         store = "sqlite:///var/lib/mn.db"
         device = "node0"
@@ -167,6 +169,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         access = 42
         weight = 16
         encapsulation = "gre"
+        home = "never"
         """)
     assert settings == MobileNodeSettings(
         MobileNodeConfig(
@@ -175,7 +178,9 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
             associations=(
                 SecurityAssociation(300, KEY, Algorithm.KEYED_MD5, replay=Replay.NONCES),
             ),
-            interfaces=(InterfaceConfig("eth0", 254, 7, 42, 16, Encapsulation.GRE),),
+            interfaces=(
+                InterfaceConfig("eth0", 254, 7, 42, 16, Encapsulation.GRE, HomeDetection.NEVER),
+            ),
             multipath="require",
             lifetime_s=90,
             exchange_policy=False,
@@ -183,6 +188,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
             revocation=True,
             probe_interval_s=0.2,
             probe_dead_after=5,
+            home_network=IPv4Network("10.9.0.0/24"),
         ),
         socket="/run/mn.sock",
         store="sqlite:///var/lib/mn.db",
@@ -242,8 +248,13 @@ def test_what_the_examples_leave_out_is_as_they_say(read, key_file, name):
         each.removeprefix("# ") if each.startswith("# ") and " = " in each else each
         for each in text.splitlines(keepends=True)
     )
-    for host_only in ('interfaces = ["eth0", "eth1"]', 'home-link = "eth1"'):
-        commented = commented.replace(host_only, "")
+    host_only = (
+        'interfaces = ["eth0", "eth1"]',
+        'home-link = "eth1"',
+        'home-network = "10.9.0.0/24"',
+    )
+    for each in host_only:
+        commented = commented.replace(each, "")
 
     assert len(tomllib.loads(commented)) == len(tomllib.loads(text))
     assert commented != text

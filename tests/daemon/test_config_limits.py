@@ -93,6 +93,7 @@ KEYS: dict[tuple, Keys] = {
         ("revocation", [True, False], NO_SWITCH),
         ("default-route", [True, False], NO_SWITCH),
         ("probe-interval", ["10ms", "1m", 1], ["9ms", "61s", 0, 0.5, "0.5s"]),
+        ("home-network", ["10.9.0.0/24"], ["", 1, "10.8.0.0/24", "10.9.0.1/24", ["10.9.0.0/24"]]),
         ("probe-dead-after", [1, 100], [0, 101, "3", 3.0]),
         *HOST_KEYS,
     ],
@@ -103,6 +104,7 @@ KEYS: dict[tuple, Keys] = {
         ("access", ["wlan", "LTE", 0, 255], [-1, 256, "", "wifi6", True, []]),
         ("weight", [1, 16], [0, 17, "1"]),
         ("encapsulation", ["ipip", "gre"], ["", "udp", 4]),
+        ("home", ["auto", "never"], ["", "always", True]),
     ],
     ("mobile-node", "flow", 0): [
         ("name", ["voice"], ["", 1]),

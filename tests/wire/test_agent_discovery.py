@@ -103,6 +103,7 @@ def test_any_octets_at_all(message):
         decode_discovery(message)
 
 
+@pytest.mark.rfc("5944", "2.4", "ADV-5")
 def test_reserved_bits_are_ignored():
     flags = GOLDEN.index(b"\x24\x00")
     octets = bytearray(GOLDEN)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from flowbind.auth.association import Replay, SecurityAssociation
 from flowbind.daemon.config import ConfigError, HomeAgentSettings, Settings, read_settings
 from flowbind.daemon.config_values import access_name
-from flowbind.model.config import InterfaceConfig, MobileNodeEntry, StaticFlow
+from flowbind.model.config import HomeDetection, InterfaceConfig, MobileNodeEntry, StaticFlow
 from flowbind.model.encoding import to_json
 from flowbind.model.flow import PolicyRule
 from flowbind.model.match import describe_selector, why_nothing_matches
@@ -56,6 +56,7 @@ class InterfaceReport(Struct, frozen=True, kw_only=True):
     weight: int
     share: float
     encapsulation: str
+    home: str
 
 
 class LabelWeight(Struct, frozen=True):
@@ -140,6 +141,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     default_route: bool
     probe_interval_s: float
     probe_dead_after: int
+    home_network: str | None
     interfaces: tuple[InterfaceReport, ...]
 
 
@@ -198,6 +200,7 @@ def describe(settings: Settings) -> Report:
         default_route=settings.default_route,
         probe_interval_s=config.probe_interval_s,
         probe_dead_after=config.probe_dead_after,
+        home_network=str(config.home_network) if config.home_network else None,
         interfaces=_interface_reports(config.interfaces),
     )
 
@@ -266,6 +269,7 @@ def _interface_reports(interfaces: tuple[InterfaceConfig, ...]) -> tuple[Interfa
             weight=each.weight,
             share=round(each.weight / total, 4),
             encapsulation=each.encapsulation.value,
+            home=each.home.value,
         )
         for each in interfaces
     )
@@ -382,6 +386,7 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
         f"{report.probe_dead_after} lost ({_duration(dead_after_s)})"
     )
     yield f"  default route  {_yes(report.default_route)}"
+    yield f"  home           {_home_text(report)}"
     yield ""
     yield _count(len(report.interfaces), "interface")
     rows = [
@@ -397,6 +402,13 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
         for each in report.interfaces
     ]
     yield from _columns(rows)
+
+
+def _home_text(report: MobileNodeReport) -> str:
+    if report.home_network is None:
+        return "never: always away"
+    able = ", ".join(each.name for each in report.interfaces if each.home == HomeDetection.AUTO)
+    return f"{report.home_network}, where the home agent is heard on {able or 'no interface'}"
 
 
 _OVERWRITES: Final = {

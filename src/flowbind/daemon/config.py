@@ -30,6 +30,7 @@ from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read
 from flowbind.model.binding import Encapsulation
 from flowbind.model.config import (
     HomeAgentConfig,
+    HomeDetection,
     InterfaceConfig,
     MobileNodeConfig,
     OverwriteScope,
@@ -88,6 +89,7 @@ _MOBILE_NODE_KEYS: Final = (
     Key("default-route", "default_route", values.switch),
     Key("probe-interval", "probe_interval_s", values.duration("10ms", "1m")),
     Key("probe-dead-after", "probe_dead_after", values.number(1, _MOST_PROBES)),
+    Key("home-network", "home_network", values.network),
     *_HOST_KEYS,
 )
 _INTERFACE_KEYS: Final = (
@@ -97,6 +99,7 @@ _INTERFACE_KEYS: Final = (
     Key("access", "access_technology", values.access, required=True),
     Key("weight", "weight", values.weight),
     Key("encapsulation", "encapsulation", values.member_of(Encapsulation)),
+    Key("home", "home", values.member_of(HomeDetection)),
 )
 
 
@@ -241,6 +244,8 @@ class _Reader:
         if engine.get("simultaneous") and engine.get("multipath") != "off":
             what = 'simultaneous: RFC 7629 needs no copies: set multipath to "off"'
             self._findings.problem(where, what)
+        for problem in _home_network_problems(engine):
+            self._findings.problem(where, f"home-network: {problem}")
         if engine.get("accept_policy") and engine.get("exchange_policy", True):
             what = "accept-policy: only one policy can hold: set exchange-policy to false"
             self._findings.problem(where, what)
@@ -280,6 +285,20 @@ class _Reader:
 
     def _array(self, name: str, names: str) -> Iterator[tuple[str, Mapping[str, object]]]:
         return read_array(self._findings, self._document, name, names)
+
+
+def _home_network_problems(engine: Found) -> Iterator[str]:
+    network, home_address = engine.get("home_network"), engine.get("home_address")
+    if network is None:
+        return
+    if home_address is None:
+        yield "only a node with a home-address of its own is anywhere at home"
+        return
+    if home_address not in network:
+        yield f"{home_address} is not in it"
+    ends = {network.network_address, network.broadcast_address}
+    if home_address in ends and network.num_addresses > len(ends):
+        yield f"{home_address} is the address of a whole network"
 
 
 def _part(found: Found, kind: type[HomeAgentConfig | MobileNodeConfig]) -> Found:

@@ -10,14 +10,17 @@ from pathlib import Path
 
 from flowbind.control.messages import PathRow, PolicySetRequest, Revoked, RevokeRequest
 from flowbind.daemon import process
+from flowbind.daemon.announce import announce
 from flowbind.daemon.answers import Answers, Refusal
 from flowbind.daemon.config import ConfigError, MobileNodeSettings, read_policy
 from flowbind.daemon.config_flows import bids_by_label
 from flowbind.daemon.control_server import ControlServer
+from flowbind.daemon.discovery import DiscoveryPorts
 from flowbind.daemon.errors import DaemonError
-from flowbind.daemon.links import AccessLinks, Links
+from flowbind.daemon.home_ports import HomePorts
+from flowbind.daemon.links import AccessLinks, HomeLinks, Links
 from flowbind.daemon.loop import EngineLoop
-from flowbind.daemon.nonces import nonce
+from flowbind.daemon.nonces import chance, nonce
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.daemon.probes import Probes
 from flowbind.daemon.sockets import InterfacePorts
@@ -30,14 +33,16 @@ from flowbind.events import (
     DeregisterRequested,
     InterfaceDown,
     InterfaceUp,
+    LinkDown,
+    LinkUp,
     PolicyReplaced,
     RegisterRequested,
 )
 from flowbind.model.binding import Binding, NodeRecord
-from flowbind.model.config import MobileNodeConfig
+from flowbind.model.config import HomeDetection, MobileNodeConfig
 from flowbind.model.tunnel import NodeForwarding
 from flowbind.store import open_store
-from flowbind.wire.iana import MOBILE_IP_PORT
+from flowbind.wire.iana import MOBILE_IP_PORT, IcmpType
 
 _log = logging.getLogger("flowbind")
 
@@ -78,14 +83,19 @@ def run(settings: MobileNodeSettings) -> None:
         plane = open_ebpf(plane_settings(settings, given))
         stack.callback(plane.close)
         process.warn(plane.warnings)
-        engine = MobileNode(config, nonce)
+        engine = MobileNode(config, nonce, chance)
         # A revocation comes to this port, wherever the requests came from (RFC 3543 3.3).
         ports = InterfacePorts(MOBILE_IP_PORT if config.revocation else 0)
         stack.callback(ports.close_all)
-        loop = EngineLoop(engine, Performer(plane, store, Outlets(ports.send, probes.send)))
+        home_ports = HomePorts(lambda: engine.identity.home_address, ports.send)
+        stack.callback(home_ports.close_all)
+        links = DiscoveryPorts(IcmpType.ROUTER_ADVERTISEMENT)
+        stack.callback(links.close_all)
+        outlets = Outlets(home_ports.send, probes.send, links.send, announce)
+        loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(MobileNodeRole(engine, loop), plane)
-        asyncio.run(_serve(engine, loop, ports, probes, server, answers))
+        asyncio.run(_serve(engine, loop, ports, home_ports, links, probes, server, answers))
 
 
 def home_address_given(
@@ -116,6 +126,8 @@ async def _serve(
     engine: MobileNode,
     loop: EngineLoop,
     ports: InterfacePorts,
+    home_ports: HomePorts,
+    links: DiscoveryPorts,
     probes: Probes,
     server: ControlServer,
     answers: Answers,
@@ -135,13 +147,28 @@ async def _serve(
             running.add_reader(port, lambda: loop.submit(*port.receive()))
         loop.submit(event)
 
+    def home_link_changed(event: LinkUp | LinkDown) -> None:
+        if isinstance(event, LinkDown):
+            home_ports.close(event.name)
+        links.follow(event, loop)
+
+    home_ports.listen = lambda port: running.add_reader(port, lambda: loop.submit(*port.receive()))
     running.add_reader(probes, lambda: loop.submit(*probes.receive()))
     await server.start(answers.answer)
     loop.arm()
     config = engine.config
     _log.info("mobile node %s of home agent %s", config.name, config.home_agent)
     access = AccessLinks(engine.interfaces, engine.identity, link_changed)
-    await process.until_told(Links(access.look).watch())
+    watched = HomeLinks(home_interfaces(config), home_link_changed, config.home_address)
+    # An interface that has come up is known before its care-of address asks to be registered.
+    await process.until_told(Links(watched.look, access.look).watch())
+
+
+def home_interfaces(config: MobileNodeConfig) -> tuple[str, ...]:
+    """Return the interfaces that may be on the home link."""
+    if config.home_network is None:
+        return ()
+    return tuple(each.name for each in config.interfaces if each.home is HomeDetection.AUTO)
 
 
 class MobileNodeRole:
@@ -184,6 +211,8 @@ class MobileNodeRole:
     def _path_row(self, interface: Interface) -> PathRow:
         config, keepalive = interface.config, interface.keepalive
         local = interface.tunnel.local if interface.tunnel else interface.address
+        if interface.state is State.HOME:
+            local = self.home_address
         deregistered = interface.state is State.DOWN and not interface.wanted
         measured = interface.state is State.UP and keepalive.rtt_s is not None
         return PathRow(

@@ -18,6 +18,7 @@ from flowbind.effects import (
     Effect,
     Log,
     ProgramForwarding,
+    ProgramHomeLink,
     RemoveForwarding,
     SaveNode,
     SendDatagram,
@@ -33,7 +34,7 @@ _log = logging.getLogger("flowbind")
 Effects = list[Effect]
 
 # Put together once, since each use of `|` makes a new object.
-_FORWARDING: Final = (ProgramForwarding, RemoveForwarding)
+_FORWARDING: Final = (ProgramForwarding, RemoveForwarding, ProgramHomeLink)
 _CHANGING: Final = (SaveNode, DeleteNode)
 
 
@@ -91,6 +92,8 @@ class Performer:
             try:
                 if isinstance(effect, ProgramForwarding):
                     self._plane.program(effect.node)
+                elif isinstance(effect, ProgramHomeLink):
+                    self._plane.program_home_link(effect.link)
                 else:
                     self._plane.remove(effect.home_address)
             except DataPlaneError as error:

@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from flowbind.model.decision import Decision, Packet
+from flowbind.model.home_link import HomeLink
 from flowbind.model.tunnel import NodeForwarding
 
 
@@ -55,6 +56,14 @@ class DataPlane(Protocol):
 
     def remove(self, home_address: IPv4Address) -> None:
         """Stop forwarding for a home address; one that is not known is no error."""
+        ...
+
+    def program_home_link(self, link: HomeLink | None) -> None:
+        """Attach this mobile node to its home link exactly as said, to none with None."""
+        ...
+
+    def home_link(self) -> HomeLink | None:
+        """Return the home link that is programmed now, read back from where it lives."""
         ...
 
     def reconcile(self, nodes: Iterable[NodeForwarding]) -> Reconciliation:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from flowbind.dataplane.base import FlowRecord, Reconciliation
 from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.decision import Decision, Packet, decide
+from flowbind.model.home_link import HomeLink
 from flowbind.model.tunnel import NodeForwarding
 
 
@@ -14,6 +15,7 @@ class MemoryDataPlane:
 
     def __init__(self) -> None:
         self._nodes: dict[IPv4Address, NodeForwarding] = {}
+        self._home_link: HomeLink | None = None
         self.closed = False
 
     def program(self, node: NodeForwarding) -> None:
@@ -24,6 +26,14 @@ class MemoryDataPlane:
     def remove(self, home_address: IPv4Address) -> None:
         """Stop forwarding for a home address."""
         self._nodes.pop(home_address, None)
+
+    def program_home_link(self, link: HomeLink | None) -> None:
+        """Be attached to this home link, to none with None."""
+        self._home_link = link
+
+    def home_link(self) -> HomeLink | None:
+        """Return the home link that is programmed."""
+        return self._home_link
 
     def reconcile(self, nodes: Iterable[NodeForwarding]) -> Reconciliation:
         """Make the plane hold exactly these nodes."""
@@ -53,4 +63,5 @@ class MemoryDataPlane:
     def cleanup(self) -> None:
         """Forget everything."""
         self._nodes.clear()
+        self._home_link = None
         self.closed = True

@@ -336,6 +336,16 @@ def hide_home_address(name: str) -> None:
         _set(name, "arp_ignore", _ANSWERS_FOR_ITS_OWN)
 
 
+def ignore_redirects(name: str) -> None:
+    """Have an access link take no redirects (RFC 5944 4.2.1): there they are from anybody.
+
+    A host that forwards nothing takes them where either the interface or all of them do.
+    """
+    for each in ("all", name):
+        if _read_sysctl(f"net/ipv4/conf/{each}/accept_redirects") == "1":
+            _set(each, "accept_redirects", "0")
+
+
 def _effective(name: str, key: str) -> str:
     """The kernel goes by the larger of an interface's value and the one for all."""
     return max(_read_sysctl(f"net/ipv4/conf/{each}/{key}") for each in ("all", name))

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from msgspec import Struct
 
 from flowbind.model.flow import FlowRule, RunningPolicy
+from flowbind.model.home_link import HomeLink
 
 
 class Encapsulation(StrEnum):
@@ -84,4 +85,5 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     policy: RunningPolicy | None = None
     nonce: int | None = None
     nai: str | None = None
+    at_home: HomeLink | None = None
     contact: Contact | None = None

@@ -94,6 +94,14 @@ def unusable_in(home_network: IPv4Network) -> frozenset[IPv4Address]:
     return frozenset({home_network.network_address, home_network.broadcast_address})
 
 
+@unique
+class HomeDetection(StrEnum):
+    """Whether an interface may be on the home link: found out by advertisements, or never."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
 class InterfaceConfig(Struct, frozen=True):
     """An interface that the mobile node registers a care-of address for."""
 
@@ -103,6 +111,7 @@ class InterfaceConfig(Struct, frozen=True):
     access_technology: int
     weight: int = 1
     encapsulation: Encapsulation = Encapsulation.IP_IN_IP
+    home: HomeDetection = HomeDetection.AUTO
 
 
 class MobileNodeConfig(Struct, frozen=True):
@@ -128,6 +137,7 @@ class MobileNodeConfig(Struct, frozen=True):
     revocation: bool = False
     probe_interval_s: float = 0.5
     probe_dead_after: int = 3
+    home_network: IPv4Network | None = None
     nai: str | None = None
 
     @property

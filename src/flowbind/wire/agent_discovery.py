@@ -34,6 +34,8 @@ from flowbind.wire.ipv4 import checksum_of
 ROUTES_COMMON_TRAFFIC: Final = 0
 ROUTES_NO_COMMON_TRAFFIC: Final = 16
 LAST_SEQUENCE: Final = 0xFFFF
+NEVER_A_DEFAULT: Final = -(1 << 31)
+"""RFC 1256 5.1: the preference of a router address that is for certain destinations alone."""
 SEQUENCE_AFTER_LAST: Final = 256
 """2.3.2: smaller ones are those of an agent that has begun anew."""
 

@@ -56,6 +56,7 @@ def test_a_first_binding_is_announced_and_others_are_not(desk):
     assert said_until(desk, 60) == []
 
 
+@pytest.mark.rfc("5944", "4.6", "ARP-8")
 def test_a_node_that_leaves_is_forwarded_before_it_is_announced(desk):
     desk.register(1)
     assert desk.kinds == [
@@ -63,7 +64,7 @@ def test_a_node_that_leaves_is_forwarded_before_it_is_announced(desk):
     ]  # fmt: skip
 
 
-@pytest.mark.rfc("5944", "4.6")
+@pytest.mark.rfc("5944", "4.6", "ARP-3", "ARP-8")
 def test_a_node_that_returns_is_announced_where_it_is(desk):
     desk.register(1, 2)
     said_until(desk, 60)
@@ -77,7 +78,7 @@ def test_a_node_that_returns_is_announced_where_it_is(desk):
     assert desk.record.bindings == ()
 
 
-@pytest.mark.rfc("5944", "4.6")
+@pytest.mark.rfc("5944", "4.6", "ARP-3")
 def test_a_node_that_was_at_home_all_the_time_is_announced_too(desk):
     assert desk.hear(from_home(desk)) == 0
     assert announced(desk.last) == [AnnounceAddress(desk.home, LINK, neighbour=True)]

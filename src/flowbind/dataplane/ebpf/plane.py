@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from flowbind.dataplane import netlink
+from flowbind.dataplane import at_home, netlink
 from flowbind.dataplane.base import (
     DataPlaneError,
     FlowRecord,
@@ -30,6 +30,7 @@ from flowbind.dataplane.interception import Interception, host_route, remove_pro
 from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.decision import Decision, Packet, decide
 from flowbind.model.flow import FlowRule
+from flowbind.model.home_link import HomeLink
 from flowbind.model.tunnel import LINK_MTU, TUNNEL_OVERHEAD, NodeForwarding
 from flowbind.model.tunnel import Path as TunnelPath
 
@@ -189,6 +190,7 @@ class EbpfDataPlane:
         if self._settings.role is Role.MOBILE_NODE:
             netlink.loosen_reverse_path_filter(interface)
             netlink.hide_home_address(interface)
+            netlink.ignore_redirects(interface)
         self._filters.attach(interface, libbpf.INGRESS, fd)
 
     def _link_program(self, interface: str) -> int:
@@ -237,6 +239,20 @@ class EbpfDataPlane:
         self._maps["nodes_map"].delete(home_address.packed)
         for slot in (0, 1):
             self._maps["policies_map"].delete(layout.policy_key(home_address, slot))
+
+    def program_home_link(self, link: HomeLink | None) -> None:
+        """Attach this mobile node to its home link exactly as said, to none with None."""
+        at_home.attach(self._node_at_home(), link)
+
+    def home_link(self) -> HomeLink | None:
+        """Return what is programmed, read back from addresses and routes."""
+        return at_home.attachment(self._node_at_home())
+
+    def _node_at_home(self) -> at_home.Node:
+        settings = self._settings
+        if settings.home_address is None:
+            raise DataPlaneError("a home agent is nowhere at home")
+        return at_home.Node(settings.home_address, settings.home_agent, settings.default_route)
 
     def reconcile(self, nodes: Iterable[NodeForwarding]) -> Reconciliation:
         """Make the plane hold exactly these nodes."""
@@ -323,6 +339,9 @@ def _filters(library: libbpf.Library, role: Role) -> libbpf.Filters:
 def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
     if settings.role is Role.HOME_AGENT:
         remove_proxies()
+    elif settings.home_address is not None:
+        node = at_home.Node(settings.home_address, settings.home_agent, settings.default_route)
+        at_home.attach(node, None)
     filters = _filters(library, settings.role)
     ours = [
         name

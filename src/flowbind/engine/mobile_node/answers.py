@@ -140,7 +140,9 @@ class Answers:
                 return [Log("info", "every path renewed by one request")]
             case Aim.DEREGISTER:
                 return self._on_deregistered(intent.interface, now)
-            case Aim.DEREGISTER_ALL:
+            case Aim.DEREGISTER_ALL | Aim.RETURN_HOME:
+                if intent.aim is Aim.RETURN_HOME:
+                    self._registration.at_home = intent.interface
                 self._registration.exchange = Exchange()
                 return [
                     news

@@ -12,7 +12,9 @@ from msgspec import structs
 
 from flowbind.auth.nonces import Nonces, no_nonces
 from flowbind.effects import DeleteNode, Effect, Log, SendProbe
+from flowbind.engine.chance import Chance, no_chance
 from flowbind.engine.mobile_node.answers import Answers
+from flowbind.engine.mobile_node.home import Home
 from flowbind.engine.mobile_node.keepalive import Keepalive
 from flowbind.engine.mobile_node.policy import Policy, local_rules
 from flowbind.engine.mobile_node.projection import Projection
@@ -30,8 +32,11 @@ from flowbind.events import (
     DeregisterRequested,
     EffectFailed,
     Event,
+    IcmpReceived,
     InterfaceDown,
     InterfaceUp,
+    LinkDown,
+    LinkUp,
     PolicyReplaced,
     ProbeAnswered,
     Received,
@@ -58,7 +63,9 @@ _ABLE: Final = (State.UP, State.DOWN, State.DEAD)
 class MobileNode:
     """Keeps an address reachable over several interfaces. The tables are for reading only."""
 
-    def __init__(self, config: MobileNodeConfig, nonces: Nonces = no_nonces) -> None:
+    def __init__(
+        self, config: MobileNodeConfig, nonces: Nonces = no_nonces, chance: Chance = no_chance
+    ) -> None:
         self.config = config
         self.policy = config.policy
         self._policy_adopted = False
@@ -72,13 +79,17 @@ class MobileNode:
         self._revocations = Revocations(self._registration)
         self._answers = Answers(self._registration, self._revocations, self._adopt)
         self._listeners = {int(MessageType.REVOCATION): self._revocations.on_received}
-        self._projection = Projection()
+        self._home = Home(config, self._registration, self.statistics, chance)
+        self._projection = Projection(may_be_home=config.home_network is not None)
         self._grace_until: float | None = None
         self._handlers: dict[type[Event], Callable[[Any, float], list[Effect]]] = {
             Received: self._on_received,
             TimerExpired: self._on_timer,
             InterfaceUp: self._on_interface_up,
             InterfaceDown: self._on_interface_down,
+            LinkUp: self._home.on_link_up,
+            LinkDown: self._home.on_link_down,
+            IcmpReceived: self._home.on_icmp,
             ProbeAnswered: self._on_probe_answered,
             RegisterRequested: self._on_register_requested,
             DeregisterRequested: self._on_deregister_requested,
@@ -93,9 +104,10 @@ class MobileNode:
         self._judge_silent_paths(now)
         self._judge_unanswered(now)
         self._prefer_one()
+        said = self._home.step(now)
         requests = self._registration.pump(self.policy, now)
-        projected = self._projection.effects(self._forwarding, self.record, now)
-        return [*projected, *requests, *effects]
+        projected = self._projection.effects(self._forwarding, self._home.link, self.record, now)
+        return [*projected, *said, *requests, *effects]
 
     def _on_received(self, event: Received, now: float) -> list[Effect]:
         listener = self._listeners.get(event.payload[0]) if event.payload else None
@@ -107,6 +119,7 @@ class MobileNode:
             self._registration.deadline(),
             self._projection.deadline(),
             self._grace_until,
+            self._home.deadline(),
         ]
         moments += [sent.overdue_at for _intent, sent in self._undoable()]
         for interface in self.interfaces.values():
@@ -137,6 +150,7 @@ class MobileNode:
             rules=self._registration.exchange.rules() if bindings else (),
             policy=self._running_policy,
             nonce=self._registration.nonce,
+            at_home=self._home.settled,
         )
 
     @property
@@ -416,6 +430,8 @@ class MobileNode:
                 effects.append(DeleteNode(record.home_address, record))
                 continue
             self._registration.restore(record)
+            if record.at_home:
+                self._home.restore(record.at_home, now)
             effects += self._restore_policy(record.policy)
             for binding in record.bindings:
                 interface = self.interfaces.get(binding.interface or "")

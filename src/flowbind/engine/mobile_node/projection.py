@@ -10,11 +10,13 @@ from flowbind.effects import (
     DeleteNode,
     Effect,
     ProgramForwarding,
+    ProgramHomeLink,
     RemoveForwarding,
     SaveNode,
 )
 from flowbind.engine.mobile_node.identity import UNKNOWN
 from flowbind.model.binding import NodeRecord
+from flowbind.model.home_link import HomeLink
 from flowbind.model.tunnel import NodeForwarding
 
 RETRY_S: Final = 5.0
@@ -26,8 +28,11 @@ class Projection:
     There is one home address at a time, but what was done for a former one may have to be undone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_be_home: bool = False) -> None:
+        """With `may_be_home` it is not known where a former run has left the node."""
         self._forwarded: NodeForwarding | None = None
+        self._attached: HomeLink | None = None
+        self._attach_again_at: float | None = 0.0 if may_be_home else None
         self._saved: NodeRecord | None = None
         self._forwarded_for: set[IPv4Address] = set()
         self._saved_for: set[IPv4Address] = set()
@@ -36,26 +41,46 @@ class Projection:
 
     def deadline(self) -> float | None:
         """When something that failed is to be asked for again."""
-        moments = (self._forward_again_at, self._save_again_at)
+        moments = (self._forward_again_at, self._attach_again_at, self._save_again_at)
         return min((each for each in moments if each is not None), default=None)
 
     def effects(
-        self, forwarding: NodeForwarding | None, record: NodeRecord, now: float
+        self,
+        forwarding: NodeForwarding | None,
+        home_link: HomeLink | None,
+        record: NodeRecord,
+        now: float,
     ) -> list[Effect]:
         """Ask for what is missing."""
-        return [*self._forward(forwarding, now), *self._save(record, now)]
+        return [
+            *self._attach(home_link, now),
+            *self._forward(forwarding, now),
+            *self._save(record, now),
+        ]
 
     def failed(self, effects: tuple[Effect, ...], now: float) -> None:
         """These were not carried out."""
         for effect in effects:
             if isinstance(effect, ProgramForwarding | RemoveForwarding):
                 self._forward_again_at = now + RETRY_S
+            elif isinstance(effect, ProgramHomeLink):
+                self._attach_again_at = now + RETRY_S
             elif isinstance(effect, SaveNode | DeleteNode):
                 self._save_again_at = now + RETRY_S
             if isinstance(effect, RemoveForwarding):
                 self._forwarded_for.add(effect.home_address)
             elif isinstance(effect, DeleteNode):
                 self._saved_for.add(effect.home_address)
+
+    def _attach(self, home_link: HomeLink | None, now: float) -> list[Effect]:
+        if self._attach_again_at is not None:
+            if now < self._attach_again_at:
+                return []
+            self._attach_again_at = None
+        elif home_link == self._attached:
+            return []
+        self._attached = home_link
+        return [ProgramHomeLink(home_link)]
 
     def _forward(self, forwarding: NodeForwarding | None, now: float) -> list[Effect]:
         if self._forward_again_at is not None:
@@ -93,14 +118,15 @@ class Projection:
 
 def _same(before: NodeRecord, after: NodeRecord) -> bool:
     """Tell whether two records differ in nothing but the Identification."""
-    return (before.home_address, before.bindings, before.rules, before.policy) == (
+    return (before.home_address, before.bindings, before.rules, before.policy, before.at_home) == (
         after.home_address,
         after.bindings,
         after.rules,
         after.policy,
+        after.at_home,
     )
 
 
 def _is_worth_keeping(record: NodeRecord) -> bool:
     given = record.nai is not None and record.home_address != UNKNOWN
-    return bool(record.bindings or record.policy) or given
+    return bool(record.bindings or record.policy or record.at_home) or given

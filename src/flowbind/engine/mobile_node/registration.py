@@ -17,7 +17,7 @@ from flowbind.auth.nonces import Nonces, nonce_of, with_nonce
 from flowbind.auth.replay import distance_s, next_identification
 from flowbind.effects import SendDatagram
 from flowbind.engine.mobile_node.fallback import Fallback
-from flowbind.engine.mobile_node.identity import Identity
+from flowbind.engine.mobile_node.identity import UNKNOWN, Identity
 from flowbind.engine.mobile_node.intents import Intents
 from flowbind.engine.mobile_node.messages import flags_of, multipath_of, request, support_of
 from flowbind.engine.mobile_node.policy import Exchange, Policy, flow_bindings
@@ -27,7 +27,7 @@ from flowbind.model.config import MobileNodeConfig
 from flowbind.model.tunnel import PLAIN_BID
 from flowbind.wire.extension import Extension
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import MultipathFlag
+from flowbind.wire.iana import MultipathFlag, RequestFlag
 
 MIN_RETRANSMISSION_S: Final = 1.0
 """RFC 5944 3.6.3: no two requests of one registration are closer than this."""
@@ -71,6 +71,8 @@ class Registration:
         self.clock_offset_s = 0.0
         self.channel_free_at = 0.0
         self.policy_unsettled = False
+        self.at_home: Interface | None = None
+        """The interface on the home link, as long as the home agent has agreed that it is there."""
 
     # ---- what is wanted
 
@@ -269,6 +271,8 @@ class Registration:
     def _may_register(self, interface: Interface | None, now: float) -> bool:
         if interface is None or interface.address is None or not interface.wanted:
             return False
+        if self.at_home is not None:
+            return False
         return not self.holds_one(now) or self._is_plain_choice(interface)
 
     def _is_left(self, care_of_address: IPv4Address | None) -> bool:
@@ -299,7 +303,7 @@ class Registration:
         through a path that is silent or gone: another one speaks for it.
         """
         own = intent.interface
-        if intent.aim is Aim.REGISTER:
+        if intent.aim in {Aim.REGISTER, Aim.RETURN_HOME}:
             return own
         usable = [each for each in self.interfaces.values() if each.usable]
         if own is not None and own.usable:
@@ -311,7 +315,32 @@ class Registration:
             usable = [each for each in mine if each.address and each.state is not State.DEAD]
         return usable[intent.tries % len(usable)] if usable else None
 
+    def _send_from_home(self, intent: Intent, via: Interface, now: float) -> SendDatagram:
+        """RFC 5944 3.1, 3.6.1: a node that is at home deregisters all, from its home address."""
+        home_address = self.identity.home_address or UNKNOWN
+        wanted = Sent(
+            via=via,
+            care_of_address=home_address,
+            identification=0,
+            lifetime_s=0,
+            at=now,
+            plain=True,
+            carried=None,
+            policy=(),
+            overwrites=False,
+            home_address=home_address,
+        )
+        intent.sent = self._identified(wanted, intent.sent, now)
+        self._wait(intent, intent.sent, now)
+        self.statistics["sent"] += 1
+        identification = intent.sent.identification
+        return request(
+            self.identity, via, home_address, RequestFlag(0), 0, home_address, identification, ()
+        )
+
     def _send(self, intent: Intent, via: Interface, policy: Policy, now: float) -> SendDatagram:
+        if intent.aim is Aim.RETURN_HOME:
+            return self._send_from_home(intent, via, now)
         assert via.address is not None  # noqa: S101 -- nothing is sent through a link without one
         subject = intent.interface or via
         suspected = intent.aim is Aim.REGISTER and self.fallback.suspects(intent)

@@ -25,6 +25,7 @@ class State(StrEnum):
 
     DOWN: no care-of address, or not to be registered. REGISTERING: not accepted yet. UP: registered
     and answering. DEREGISTERING: given up by the operator. DEAD: has an address, answers nothing.
+    HOME: on the home link, where nothing is registered.
     """
 
     DOWN = "down"
@@ -32,6 +33,7 @@ class State(StrEnum):
     UP = "up"
     DEREGISTERING = "deregistering"
     DEAD = "dead"
+    HOME = "home"
 
 
 @unique
@@ -39,6 +41,7 @@ class Aim(StrEnum):
     """What a request is for, in order of urgency."""
 
     DEREGISTER_ALL = "deregister-all"
+    RETURN_HOME = "return-home"
     DEREGISTER = "deregister"
     RENEW_ALL = "renew-all"
     REGISTER = "register"
@@ -48,7 +51,7 @@ class Aim(StrEnum):
     @property
     def ends(self) -> bool:
         """Whether the request is a deregistration."""
-        return self in {Aim.DEREGISTER_ALL, Aim.DEREGISTER, Aim.LEAVE}
+        return self in {Aim.DEREGISTER_ALL, Aim.RETURN_HOME, Aim.DEREGISTER, Aim.LEAVE}
 
 
 @dataclass(slots=True)
