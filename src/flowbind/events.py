@@ -122,6 +122,18 @@ class RevokeRequested(Struct, frozen=True, tag=True):
     care_of_address: IPv4Address | None = None
 
 
+class NotifyRequested(Struct, frozen=True, tag=True):
+    """The operator has something to say to the other end (RFC 6098), about this home address.
+
+    `bid` names the binding that a home agent says it over.
+    """
+
+    home_address: IPv4Address
+    text: str
+    bid: int | None = None
+    acknowledge: bool = True
+
+
 Event = (
     Received
     | TimerExpired
@@ -138,4 +150,5 @@ Event = (
     | RegisterRequested
     | DeregisterRequested
     | RevokeRequested
+    | NotifyRequested
 )

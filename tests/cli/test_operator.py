@@ -15,6 +15,10 @@ from flowbind.control.messages import (
     FlowRow,
     Flows,
     FlowsRequest,
+    NotificationRow,
+    Notifications,
+    NotificationsRequest,
+    NotifyRequest,
     PathRow,
     Paths,
     PathsRequest,
@@ -122,11 +126,26 @@ EXPLANATION = Explanation(
 )
 PACKET = "udp 203.0.113.9:5060 -> 10.9.0.5:40000"
 
+NOTIFICATIONS = Notifications(
+    (
+        NotificationRow(
+            home_address="10.9.0.5", direction="sent", state="denied 193", text="noon", ago_s=65.0
+        ),
+    )
+)
+
 QUESTIONS = [
     (("status",), StatusRequest(), STATUS),
     (("bindings",), BindingsRequest(), BINDINGS),
     (("paths",), PathsRequest(), PATHS),
     (("flows",), FlowsRequest(), FLOWS),
+    (("notifications",), NotificationsRequest(), NOTIFICATIONS),
+    (("mobile-node", "notify", "hello"), NotifyRequest("hello"), Done("ok")),
+    (
+        ("mobile-node", "notify", "hello", "--no-acknowledge"),
+        NotifyRequest("hello", acknowledge=False),
+        Done("ok"),
+    ),
     (("policy",), PolicyRequest(), POLICY),
     (("explain", PACKET), ExplainRequest(PACKET), EXPLANATION),
     (("mobile-node", "register"), RegisterRequest(), Done("renewing 2 bindings")),
@@ -186,6 +205,14 @@ def test_a_command_asks_its_question_and_json_is_the_answer_itself(
             ],
         ),
         (
+            "notifications",
+            NOTIFICATIONS,
+            [
+                "  ago  home address  direction  state       text",
+                "1m05s  10.9.0.5      sent       denied 193  noon",
+            ],
+        ),
+        (
             "policy",
             POLICY,
             [
@@ -231,6 +258,18 @@ def test_revoke_asks_the_home_agent(flowbind, start_daemon, options, request_):
     assert daemon.asked == [request_, request_]
 
 
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [((), {}), (("--bid", "2"), {"bid": 2}), (("--no-acknowledge",), {"acknowledge": False})],
+)
+def test_notify_asks_the_home_agent(flowbind, start_daemon, options, fields):
+    daemon = start_daemon("home-agent")
+    daemon.answer = Done("notifying 10.9.0.5")
+    outcome = flowbind("home-agent", "notify", "10.9.0.5", "hello", *options)
+    assert outcome.out == "notifying 10.9.0.5\n"
+    assert daemon.asked == [NotifyRequest("hello", "10.9.0.5", **fields)]
+
+
 def test_status_leaves_out_what_never_happened(flowbind, mobile_node):
     mobile_node.answer = STATUS
 
@@ -247,6 +286,7 @@ def test_status_leaves_out_what_never_happened(flowbind, mobile_node):
         ("bindings", Bindings(()), "no bindings"),
         ("paths", Paths(()), "no paths"),
         ("flows", Flows(()), "no live flows"),
+        ("notifications", Notifications(()), "no notifications"),
         ("policy", Policy(()), "no rules: every flow is spread over the paths by weight"),
     ],
 )

@@ -14,6 +14,8 @@ from flowbind.control.messages import (
     ExplainRequest,
     Failed,
     FlowsRequest,
+    NotificationsRequest,
+    NotifyRequest,
     PathsRequest,
     PolicyRequest,
     PolicySetRequest,
@@ -141,6 +143,11 @@ def ends(make_ends):
 @pytest.fixture
 def revoking(make_ends):
     return make_ends({"revocation": True}, {"revocation": True})
+
+
+@pytest.fixture
+def talking(make_ends):
+    return make_ends({"notifications": True}, {"notifications": True})
 
 
 def test_status(ends):
@@ -321,6 +328,70 @@ def test_what_is_not_there_cannot_be_revoked(revoking, request_):
 
 def test_a_mobile_node_revokes_nothing(ends):
     assert isinstance(ends.node(RevokeRequest(str(HOME))), Failed)
+
+
+def notices(answer):
+    return [(each.direction, each.state, each.text) for each in answer.notifications]
+
+
+def test_both_ends_notify_each_other(talking):
+    assert talking.agent(NotifyRequest("noon", str(HOME), bid=2)) == Done(f"notifying {HOME}")
+    talking.carry()
+    assert talking.node(NotifyRequest("gladly")) == Done(f"notifying {AGENT}")
+    talking.carry()
+    assert notices(talking.agent(NotificationsRequest())) == [
+        ("sent", "acknowledged", "noon"),
+        ("received", "received", "gladly"),
+    ]
+    assert notices(talking.node(NotificationsRequest())) == [
+        ("received", "received", "noon"),
+        ("sent", "acknowledged", "gladly"),
+    ]
+    (first, _second) = talking.agent(NotificationsRequest()).notifications
+    assert first.home_address == str(HOME)
+    assert 0 <= first.ago_s < 60
+
+
+@pytest.mark.parametrize(
+    ("request_", "complaint"),
+    [
+        (NotifyRequest("noon"), "to which home address"),
+        (NotifyRequest("noon", "node5"), "no IPv4 address"),
+        (NotifyRequest("noon", "10.9.0.77"), "no such binding"),
+        (NotifyRequest("noon", str(HOME), bid=9), "no such binding"),
+        (NotifyRequest("", str(HOME)), "1 to 254"),
+        (NotifyRequest("n" * 255, str(HOME)), "255 octets"),
+    ],
+)
+def test_what_cannot_be_said_is_refused(talking, request_, complaint):
+    answer = talking.agent(request_)
+    assert isinstance(answer, Failed)
+    assert complaint in answer.error
+    assert talking.agent(NotificationsRequest()).notifications == ()
+
+
+def test_a_second_notification_waits_for_the_first(talking):
+    talking.agent(NotifyRequest("noon", str(HOME)))
+    answer = talking.agent(NotifyRequest("one", str(HOME)))
+    assert isinstance(answer, Failed)
+    assert "under way" in answer.error
+    talking.node(NotifyRequest("gladly"))
+    assert isinstance(talking.node(NotifyRequest("again")), Failed)
+
+
+def test_a_mobile_node_notifies_its_home_agent_alone(talking):
+    assert isinstance(talking.node(NotifyRequest("noon", str(HOME))), Failed)
+    assert isinstance(talking.node(NotifyRequest("noon", bid=1)), Failed)
+    assert isinstance(talking.node(NotifyRequest("")), Failed)
+    talking.node(DeregisterRequest())
+    talking.carry()
+    assert isinstance(talking.node(NotifyRequest("noon")), Failed)
+
+
+def test_notifications_that_are_off_are_refused(ends):
+    for answer in (ends.agent(NotifyRequest("noon", str(HOME))), ends.node(NotifyRequest("noon"))):
+        assert isinstance(answer, Failed)
+        assert "off" in answer.error
 
 
 def test_an_interface_that_nobody_configured_is_refused(ends):

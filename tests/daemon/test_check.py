@@ -21,6 +21,7 @@ home agent at 198.51.100.1 for 10.9.0.0/24
   replies        without the policy in force
   reserved bits  ignored
   revocation     not told
+  notifications  off
   interfaces     all that are up
   short cut      yes
   home link      none: every node is away
@@ -49,6 +50,7 @@ mobile node 10.9.0.5, home agent 198.51.100.1
   registrations  for 10m
   policy         sent to the home agent
   revocation     not heard of
+  notifications  off
   probes         every 500ms, a path is dead after 3 lost (1.5s)
   default route  yes
   home           never: always away
@@ -131,6 +133,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "policy_in_reply": False,
         "strict_reserved": False,
         "revocation": False,
+        "notifications": False,
         "interfaces": None,
         "shortcut": True,
         "home_link": None,

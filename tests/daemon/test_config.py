@@ -78,6 +78,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         policy-in-reply = true
         strict-reserved = true
         revocation = true
+        notifications = true
         interfaces = ["eth0", "eth1"]
         shortcut = false
         home-link = "eth1"
@@ -123,6 +124,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             policy_in_reply=True,
             strict_reserved=True,
             revocation=True,
+            notifications=True,
             static_flows=(
                 StaticFlow("no telnet", compile_match("tcp remote port 23"), FlowAction.DROP),
             ),
@@ -153,6 +155,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         exchange-policy = false
         accept-policy = true
         revocation = true
+        notifications = true
         default-route = false
         probe-interval = "200ms"
         probe-dead-after = 5
@@ -186,6 +189,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
             exchange_policy=False,
             accept_policy=True,
             revocation=True,
+            notifications=True,
             probe_interval_s=0.2,
             probe_dead_after=5,
             home_network=IPv4Network("10.9.0.0/24"),

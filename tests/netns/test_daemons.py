@@ -88,3 +88,26 @@ def test_a_node_that_did_not_ask_finds_the_path_dead(pair):
     mobile.wait("a dead path", lambda: counted(mobile, "path_dead") > 0)
     agent.wait("another registration", lambda: agent.bids() == {1, 2})
     assert counted(agent, "revocation_sent") == 0
+
+
+def states(daemon):
+    rows = daemon.ask("notifications")["notifications"]
+    return [(each["direction"], each["state"], each["text"]) for each in rows]
+
+
+@pytest.mark.rfc("6098", "4.7.1", "GN-HA-1")
+@pytest.mark.rfc("6098", "4.5.3", "GN-MN-1")
+def test_operators_notify_each_other(pair):
+    agent, mobile = pair(agent="notifications = true\n", mobile_node="notifications = true")
+    agent.ask("home-agent", "notify", str(HOME), "down at noon", "--bid", "2")
+    agent.wait("the answer", lambda: states(agent) == [("sent", "acknowledged", "down at noon")])
+    assert states(mobile) == [("received", "received", "down at noon")]
+    assert "the home agent notifies: down at noon" in mobile.told()
+    mobile.ask("mobile-node", "notify", "gladly", "--no-acknowledge")
+    agent.wait("the text", lambda: ("received", "received", "gladly") in states(agent))
+    assert states(mobile)[-1] == ("sent", "sent", "gladly")
+    # What was accepted once is so after a restart too.
+    agent.kill()
+    agent.start()
+    mobile.wait("another try", lambda: mobile.run("mobile-node", "notify", "back").returncode == 0)
+    mobile.wait("the answer", lambda: states(mobile)[-1] == ("sent", "acknowledged", "back"))

@@ -24,6 +24,8 @@ from flowbind.control.messages import (
     ExplainRequest,
     Failed,
     FlowsRequest,
+    NotificationsRequest,
+    NotifyRequest,
     PathsRequest,
     PolicyRequest,
     PolicySetRequest,
@@ -99,6 +101,13 @@ def explain(
     _show(ExplainRequest(packet), socket, json=json)
 
 
+def notifications(
+    socket: SocketOption = None, json: JsonOption = False, watch: WatchOption = False
+) -> None:
+    """The last notifications, said and heard (RFC 6098)."""
+    _show(NotificationsRequest(), socket, json=json, watch=watch)
+
+
 policy_app = typer.Typer(
     invoke_without_command=True, help="The flow rules in force, in order of precedence."
 )
@@ -172,6 +181,37 @@ def revoke(
         raise Misuse("give either --bid or --care-of")
     request = RevokeRequest(home_address, bid, care_of_address)
     _show(request, socket or RUN_DIRECTORY / "home-agent.sock", json=json)
+
+
+Saying = Annotated[str, typer.Argument(help="What to say: 1 to 254 octets.")]
+AcknowledgeOption = Annotated[
+    bool,
+    typer.Option("--acknowledge/--no-acknowledge", help="Repeat it until it is acknowledged."),
+]
+
+
+def notify_node(
+    home_address: HomeAddress,
+    text: Saying,
+    bid: BidOption = None,
+    acknowledge: AcknowledgeOption = True,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say something to a mobile node (RFC 6098); `flowbind notifications` tells how it ends."""
+    request = NotifyRequest(text, home_address, bid, acknowledge)
+    _show(request, socket or RUN_DIRECTORY / "home-agent.sock", json=json)
+
+
+def notify_agent(
+    text: Saying,
+    acknowledge: AcknowledgeOption = True,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say something to the home agent (RFC 6098); `flowbind notifications` tells how it ends."""
+    request = NotifyRequest(text, acknowledge=acknowledge)
+    _show(request, socket or RUN_DIRECTORY / "mobile-node.sock", json=json)
 
 
 def _show(request: Request, socket: Path | None, *, json: bool, watch: bool = False) -> None:

@@ -20,6 +20,8 @@ from flowbind.control.messages import (
     Failed,
     FlowRow,
     Flows,
+    NotificationRow,
+    Notifications,
     PathRow,
     Paths,
     Policy,
@@ -77,10 +79,10 @@ def view(response: Response) -> tuple[View, ...]:
             shown = (_explanation(response),)
         case Revoked():
             shown = (_revoked(response),)
-        case Done():
-            shown = (_sentence(response.detail or "done"),)
-        case Failed():
-            shown = (_sentence(response.error),)
+        case Notifications():
+            shown = (_notifications(response.notifications),)
+        case Done() | Failed():
+            shown = (_sentence(response),)
     return shown
 
 
@@ -222,7 +224,20 @@ def _revoked(revoked: Revoked) -> View:
     return View(("revoked", "BID", "care-of address", "being told"), rows, frozenset({"BID"}))
 
 
-def _sentence(text: str) -> View:
+def _notifications(rows: tuple[NotificationRow, ...]) -> View:
+    return View(
+        ("ago", "home address", "direction", "state", "text"),
+        tuple(
+            (duration(row.ago_s), row.home_address, row.direction, row.state, row.text)
+            for row in rows
+        ),
+        frozenset({"ago"}),
+        "no notifications",
+    )
+
+
+def _sentence(response: Done | Failed) -> View:
+    text = response.error if isinstance(response, Failed) else response.detail or "done"
     return View(("",), ((text,),), headed=False)
 
 

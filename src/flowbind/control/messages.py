@@ -60,6 +60,19 @@ class RevokeRequest(Struct, frozen=True, tag="revoke"):
     care_of_address: str | None = None
 
 
+class NotifyRequest(Struct, frozen=True, tag="notify"):
+    """Say something to the other end (RFC 6098). A home agent needs to know to which node."""
+
+    text: str
+    home_address: str | None = None
+    bid: int | None = None
+    acknowledge: bool = True
+
+
+class NotificationsRequest(Struct, frozen=True, tag="notifications"):
+    """The last notifications, said and heard."""
+
+
 Request = (
     StatusRequest
     | BindingsRequest
@@ -71,6 +84,8 @@ Request = (
     | RegisterRequest
     | DeregisterRequest
     | RevokeRequest
+    | NotifyRequest
+    | NotificationsRequest
 )
 
 
@@ -204,6 +219,25 @@ class Revoked(Struct, frozen=True, tag="revoked"):
     bindings: tuple[RevokedRow, ...]
 
 
+class NotificationRow(Struct, frozen=True, kw_only=True):
+    """One notification, `ago_s` seconds old. `direction` is sent or received.
+
+    `state` is received, waiting, sent, acknowledged, unanswered, or denied with the code behind it.
+    """
+
+    home_address: str
+    direction: str
+    state: str
+    text: str
+    ago_s: float
+
+
+class Notifications(Struct, frozen=True, tag="notifications"):
+    """Answer to NotificationsRequest, oldest first."""
+
+    notifications: tuple[NotificationRow, ...]
+
+
 class Done(Struct, frozen=True, tag="done"):
     """The request was carried out, or is under way."""
 
@@ -216,4 +250,15 @@ class Failed(Struct, frozen=True, tag="failed"):
     error: str
 
 
-Response = Status | Bindings | Paths | Flows | Policy | Explanation | Revoked | Done | Failed
+Response = (
+    Status
+    | Bindings
+    | Paths
+    | Flows
+    | Policy
+    | Explanation
+    | Revoked
+    | Notifications
+    | Done
+    | Failed
+)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from ipaddress import IPv4Address
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from flowbind.control.messages import (
     BindingRow,
@@ -22,6 +22,10 @@ from flowbind.control.messages import (
     FlowRow,
     Flows,
     FlowsRequest,
+    NotificationRow,
+    Notifications,
+    NotificationsRequest,
+    NotifyRequest,
     PathRow,
     Paths,
     PathsRequest,
@@ -40,6 +44,7 @@ from flowbind.control.messages import (
 from flowbind.daemon import clock
 from flowbind.daemon.config_values import access_name
 from flowbind.dataplane.base import DataPlane, DataPlaneError, FlowRecord
+from flowbind.engine.notifications import Notice
 from flowbind.model.binding import Binding
 from flowbind.model.decision import PROTOCOLS_WITH_PORTS, Decision, Packet, is_active, paths_taken
 from flowbind.model.flow import FlowRule
@@ -47,6 +52,9 @@ from flowbind.model.match import MatchError, PacketDescription, describe_selecto
 from flowbind.model.match_words import PROTOCOL_NAMES
 from flowbind.model.tunnel import PLAIN_BID, NodeForwarding
 from flowbind.wire.iana import FlowAction
+from flowbind.wire.strings import LONGEST_TEXT_OCTETS
+
+NOTIFICATIONS_OFF: Final = "notifications are off in the configuration"
 
 
 class Refusal(Exception):
@@ -109,6 +117,14 @@ class Role(Protocol):
         """End bindings of a node. Raises Refusal."""
         ...
 
+    def notify(self, request: NotifyRequest) -> str:
+        """Say something to the other end; says what was done. Raises Refusal."""
+        ...
+
+    def notices(self) -> tuple[Notice, ...]:
+        """The last notifications, oldest first."""
+        ...
+
 
 class Answers:
     """Answers the operator's requests."""
@@ -126,27 +142,26 @@ class Answers:
             return Failed(str(error))
 
     def _answer(self, request: Request) -> Response:
-        questions: dict[type[Request], Callable[[], Response]] = {
-            StatusRequest: self._status,
-            BindingsRequest: self._bindings,
-            PathsRequest: lambda: Paths(tuple(self._role.paths())),
-            FlowsRequest: self._flows,
-            PolicyRequest: self._policy,
+        role = self._role
+        answers: dict[type[Request], Callable[[Any], Response]] = {
+            StatusRequest: lambda _: self._status(),
+            BindingsRequest: lambda _: self._bindings(),
+            PathsRequest: lambda _: Paths(tuple(role.paths())),
+            FlowsRequest: lambda _: self._flows(),
+            PolicyRequest: lambda _: self._policy(),
+            NotificationsRequest: lambda _: self._notifications(),
+            ExplainRequest: lambda asked: self._explain(asked.packet),
+            PolicySetRequest: self._replace_policy,
+            RegisterRequest: lambda asked: Done(role.register(asked.interface)),
+            DeregisterRequest: lambda asked: Done(role.deregister(asked.interface)),
+            RevokeRequest: role.revoke,
+            NotifyRequest: lambda asked: Done(role.notify(asked)),
         }
-        match request:
-            case ExplainRequest(packet=packet):
-                return self._explain(packet)
-            case PolicySetRequest():
-                self._role.replace_policy(request)
-                return self._policy()
-            case RegisterRequest(interface=interface):
-                return Done(self._role.register(interface))
-            case DeregisterRequest(interface=interface):
-                return Done(self._role.deregister(interface))
-            case RevokeRequest():
-                return self._role.revoke(request)
-            case _:
-                return questions[type(request)]()
+        return answers[type(request)](request)
+
+    def _replace_policy(self, request: PolicySetRequest) -> Policy:
+        self._role.replace_policy(request)
+        return self._policy()
 
     def _status(self) -> Status:
         role = self._role
@@ -175,6 +190,10 @@ class Answers:
                 for address, each in bindings
             )
         )
+
+    def _notifications(self) -> Notifications:
+        now = clock.now()
+        return Notifications(tuple(_notification_row(each, now) for each in self._role.notices()))
 
     def _flows(self) -> Flows:
         forwarding = self._role.forwarding()
@@ -237,6 +256,24 @@ def _binding_row(
         remaining_s=round(max(0.0, binding.expires_at - now), 3),
         nai=nai,
     )
+
+
+def _notification_row(notice: Notice, now: float) -> NotificationRow:
+    return NotificationRow(
+        home_address=str(notice.home_address),
+        direction="sent" if notice.sent else "received",
+        state=notice.state,
+        text=notice.text,
+        ago_s=round(max(0.0, now - notice.at), 3),
+    )
+
+
+def check_text(text: str) -> None:
+    """Raise Refusal for a text that is no notification (RFC 4917 2)."""
+    octets = len(text.encode("utf-8", "replace"))
+    if not 1 <= octets <= LONGEST_TEXT_OCTETS:
+        what = f"{octets} octets instead of 1 to {LONGEST_TEXT_OCTETS}"
+        raise Refusal(f"the text of a notification: {what}")
 
 
 def _flow_row(record: FlowRecord, forwarding: Mapping[IPv4Address, NodeForwarding]) -> FlowRow:

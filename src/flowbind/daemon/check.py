@@ -114,6 +114,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     policy_in_reply: bool
     strict_reserved: bool
     revocation: bool
+    notifications: bool
     interfaces: tuple[str, ...] | None
     shortcut: bool
     home_link: str | None
@@ -138,6 +139,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     exchange_policy: bool
     accept_policy: bool
     revocation: bool
+    notifications: bool
     default_route: bool
     probe_interval_s: float
     probe_dead_after: int
@@ -197,6 +199,7 @@ def describe(settings: Settings) -> Report:
         exchange_policy=config.exchange_policy,
         accept_policy=config.accept_policy,
         revocation=config.revocation,
+        notifications=config.notifications,
         default_route=settings.default_route,
         probe_interval_s=config.probe_interval_s,
         probe_dead_after=config.probe_dead_after,
@@ -224,6 +227,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         policy_in_reply=config.policy_in_reply,
         strict_reserved=config.strict_reserved,
         revocation=config.revocation,
+        notifications=config.notifications,
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
         home_link=config.home_link,
@@ -320,6 +324,7 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  replies        {'with' if report.policy_in_reply else 'without'} the policy in force"
     yield f"  reserved bits  {'refused' if report.strict_reserved else 'ignored'}"
     yield f"  revocation     {'told to nodes that ask' if report.revocation else 'not told'}"
+    yield f"  notifications  {_HEARD[report.notifications]}"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
     yield f"  home link      {_home_link_text(report)}"
@@ -381,6 +386,7 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     yield f"  registrations  for {_duration(report.lifetime_s)}"
     yield f"  policy         {_POLICY[report.exchange_policy, report.accept_policy]}"
     yield f"  revocation     {'heard, on port 434' if report.revocation else 'not heard of'}"
+    yield f"  notifications  {_HEARD[report.notifications]}"
     yield (
         f"  probes         every {_duration(report.probe_interval_s)}, a path is dead after "
         f"{report.probe_dead_after} lost ({_duration(dead_after_s)})"
@@ -411,6 +417,7 @@ def _home_text(report: MobileNodeReport) -> str:
     return f"{report.home_network}, where the home agent is heard on {able or 'no interface'}"
 
 
+_HEARD: Final = {True: "said and heard", False: "off"}
 _OVERWRITES: Final = {
     "all": "replaces all bindings of a node",
     "same-bid": "replaces the binding of its own BID",

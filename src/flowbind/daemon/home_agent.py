@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from flowbind.control.messages import (
+    NotifyRequest,
     PathRow,
     PolicySetRequest,
     Revoked,
@@ -16,7 +17,7 @@ from flowbind.control.messages import (
 )
 from flowbind.daemon import process
 from flowbind.daemon.announce import announce
-from flowbind.daemon.answers import Answers, Refusal
+from flowbind.daemon.answers import NOTIFICATIONS_OFF, Answers, Refusal, check_text
 from flowbind.daemon.broadcasts import Broadcasts
 from flowbind.daemon.config import HomeAgentSettings
 from flowbind.daemon.control_server import ControlServer
@@ -32,7 +33,8 @@ from flowbind.effects import SendProbe
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.engine.home_agent.projection import project
 from flowbind.engine.home_agent.revocation import is_meant
-from flowbind.events import LinkDown, LinkUp, RevokeRequested
+from flowbind.engine.notifications import Notice
+from flowbind.events import LinkDown, LinkUp, NotifyRequested, RevokeRequested
 from flowbind.model.binding import Binding
 from flowbind.model.config import HomeAgentConfig
 from flowbind.model.tunnel import NodeForwarding
@@ -209,6 +211,25 @@ class HomeAgentRole:
             for each in meant
         )
         return Revoked(str(event.home_address), tuple(rows))
+
+    def notify(self, request: NotifyRequest) -> str:
+        """Say something to a node over one of its bindings. Raises Refusal."""
+        if not self._engine.config.notifications:
+            raise Refusal(NOTIFICATIONS_OFF)
+        if request.home_address is None:
+            raise Refusal("to which home address?")
+        check_text(request.text)
+        home_address = _address(request.home_address)
+        event = NotifyRequested(home_address, request.text, request.bid, request.acknowledge)
+        reason = self._engine.why_silent(event)
+        if reason:
+            raise Refusal(reason)
+        self._loop.submit(event)
+        return f"notifying {home_address}"
+
+    def notices(self) -> tuple[Notice, ...]:
+        """The last notifications, to and from all nodes."""
+        return self._engine.notices
 
 
 def _address(text: str) -> IPv4Address:

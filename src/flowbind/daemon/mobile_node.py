@@ -8,10 +8,16 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from flowbind.control.messages import PathRow, PolicySetRequest, Revoked, RevokeRequest
+from flowbind.control.messages import (
+    NotifyRequest,
+    PathRow,
+    PolicySetRequest,
+    Revoked,
+    RevokeRequest,
+)
 from flowbind.daemon import process
 from flowbind.daemon.announce import announce
-from flowbind.daemon.answers import Answers, Refusal
+from flowbind.daemon.answers import NOTIFICATIONS_OFF, Answers, Refusal, check_text
 from flowbind.daemon.config import ConfigError, MobileNodeSettings, read_policy
 from flowbind.daemon.config_flows import bids_by_label
 from flowbind.daemon.control_server import ControlServer
@@ -29,12 +35,14 @@ from flowbind.dataplane.ebpf.plane import EbpfSettings, open_ebpf
 from flowbind.engine.mobile_node import MobileNode
 from flowbind.engine.mobile_node.identity import Identity
 from flowbind.engine.mobile_node.state import Interface, State
+from flowbind.engine.notifications import Notice
 from flowbind.events import (
     DeregisterRequested,
     InterfaceDown,
     InterfaceUp,
     LinkDown,
     LinkUp,
+    NotifyRequested,
     PolicyReplaced,
     RegisterRequested,
 )
@@ -266,6 +274,27 @@ class MobileNodeRole:
     def revoke(self, request: RevokeRequest) -> Revoked:
         """Refuse: a mobile node deregisters (RFC 3543 4.2.4)."""
         raise Refusal("only a home agent has this: ask its daemon")
+
+    def notify(self, request: NotifyRequest) -> str:
+        """Say something to the home agent over a path that is up. Raises Refusal."""
+        if not self._engine.config.notifications:
+            raise Refusal(NOTIFICATIONS_OFF)
+        if request.home_address is not None or request.bid is not None:
+            raise Refusal("a mobile node notifies its home agent alone")
+        check_text(request.text)
+        home_address = self._engine.identity.home_address
+        if home_address is None:
+            raise Refusal("no home address yet")
+        event = NotifyRequested(home_address, request.text, acknowledge=request.acknowledge)
+        reason = self._engine.why_silent(event)
+        if reason:
+            raise Refusal(reason)
+        self._loop.submit(event)
+        return f"notifying {self.home_agent}"
+
+    def notices(self) -> tuple[Notice, ...]:
+        """The last notifications, to and from the home agent."""
+        return self._engine.notices
 
     def _known(self, interface: str | None) -> None:
         if interface is not None and interface not in self._engine.interfaces:

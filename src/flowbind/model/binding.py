@@ -61,11 +61,13 @@ class Contact(Struct, frozen=True, omit_defaults=True, gc=False):
 
     `spi` names the association that a mobile node used last. `revoked` are the bindings whose node
     has not acknowledged yet that they are revoked, `revocation` is the last identifier it was sent.
+    `notification` is the Identification of the last notification that the peer sent.
     """
 
     spi: int = 0
     revoked: tuple[Binding, ...] = ()
     revocation: int | None = None
+    notification: int = 0
 
 
 class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):

@@ -10,7 +10,7 @@ from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
 
 _FA_ERROR_OCTETS: Final = 2
-_MOST_OCTETS: Final = 254
+LONGEST_TEXT_OCTETS: Final = 254
 
 
 class MessageString(Frozen, frozen=True):
@@ -26,7 +26,7 @@ class MessageString(Frozen, frozen=True):
     @staticmethod
     def of(subtype: int, text: str) -> "MessageString":
         """Make one of a text, cut to what fits, between two characters."""
-        octets = text.encode("utf-8")[:_MOST_OCTETS]
+        octets = text.encode("utf-8")[:LONGEST_TEXT_OCTETS]
         return MessageString(subtype, octets.decode("utf-8", "ignore").encode("utf-8"))
 
     @property

@@ -55,6 +55,7 @@ from flowbind.engine.home_agent.validation import (
     check_form,
     check_identification,
 )
+from flowbind.engine.notifications import Notice
 from flowbind.engine.refusal import Refused
 from flowbind.events import (
     BroadcastHeard,
@@ -63,6 +64,7 @@ from flowbind.events import (
     IcmpReceived,
     LinkDown,
     LinkUp,
+    NotifyRequested,
     Received,
     Restored,
     RevokeRequested,
@@ -115,7 +117,17 @@ class HomeAgent:
             IcmpReceived: self._home_link.heard,
             BroadcastHeard: self._broadcasting.heard,
             RevokeRequested: self._on_revoke_requested,
+            NotifyRequested: self._initiative.notifications.exchange.say,
         }
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """The last notifications to and from the nodes, in their order."""
+        return tuple(self._initiative.notifications.exchange.recent)
+
+    def why_silent(self, wanted: NotifyRequested) -> str | None:
+        """Return why a notification cannot be sent now, None if it can."""
+        return self._initiative.notifications.exchange.why_silent(wanted)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take in one event at Unix time `now`; return what is to be done, in order."""
@@ -150,7 +162,7 @@ class HomeAgent:
             self.statistics[f"discarded_{error.reason}"] += 1
             return []
         if not isinstance(message, RegistrationRequest):
-            return self._initiative.heard(event, message)
+            return self._initiative.heard(event, message, now)
         entry = self.identities.find(message)
         if entry is None:
             self.statistics["refused_no-security-association"] += 1

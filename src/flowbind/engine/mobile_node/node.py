@@ -16,6 +16,7 @@ from flowbind.engine.chance import Chance, no_chance
 from flowbind.engine.mobile_node.answers import Answers
 from flowbind.engine.mobile_node.home import Home
 from flowbind.engine.mobile_node.keepalive import Keepalive
+from flowbind.engine.mobile_node.notification import AgentNotifications
 from flowbind.engine.mobile_node.policy import Policy, local_rules
 from flowbind.engine.mobile_node.projection import Projection
 from flowbind.engine.mobile_node.registration import Registration
@@ -28,6 +29,7 @@ from flowbind.engine.mobile_node.state import (
     State,
     path_of,
 )
+from flowbind.engine.notifications import Notice
 from flowbind.events import (
     DeregisterRequested,
     EffectFailed,
@@ -37,6 +39,7 @@ from flowbind.events import (
     InterfaceUp,
     LinkDown,
     LinkUp,
+    NotifyRequested,
     PolicyReplaced,
     ProbeAnswered,
     Received,
@@ -60,6 +63,12 @@ _ABLE: Final = (State.UP, State.DOWN, State.DEAD)
 """Who may send where one does, the best first. DOWN with a binding: restored, and not up yet."""
 
 
+_NOTIFICATIONS: Final = (
+    MessageType.GENERIC_NOTIFICATION,
+    MessageType.GENERIC_NOTIFICATION_ACKNOWLEDGMENT,
+)
+
+
 class MobileNode:
     """Keeps an address reachable over several interfaces. The tables are for reading only."""
 
@@ -78,7 +87,11 @@ class MobileNode:
         self.identity = self._registration.identity
         self._revocations = Revocations(self._registration)
         self._answers = Answers(self._registration, self._revocations, self._adopt)
+        self._notifications = AgentNotifications(self._registration)
         self._listeners = {int(MessageType.REVOCATION): self._revocations.on_received}
+        if config.notifications:
+            for kind in _NOTIFICATIONS:
+                self._listeners[int(kind)] = self._notifications.on_received
         self._home = Home(config, self._registration, self.statistics, chance)
         self._projection = Projection(may_be_home=config.home_network is not None)
         self._grace_until: float | None = None
@@ -94,6 +107,7 @@ class MobileNode:
             RegisterRequested: self._on_register_requested,
             DeregisterRequested: self._on_deregister_requested,
             PolicyReplaced: self._on_policy_replaced,
+            NotifyRequested: self._notifications.exchange.say,
             Restored: self._on_restored,
             EffectFailed: self._on_effect_failed,
         }
@@ -118,6 +132,7 @@ class MobileNode:
         moments = [
             self._registration.deadline(),
             self._projection.deadline(),
+            self._notifications.exchange.deadline(),
             self._grace_until,
             self._home.deadline(),
         ]
@@ -140,6 +155,15 @@ class MobileNode:
         return local_rules(self.policy)
 
     @property
+    def notices(self) -> tuple[Notice, ...]:
+        """The last notifications to and from the home agent, in their order."""
+        return tuple(self._notifications.exchange.recent)
+
+    def why_silent(self, wanted: NotifyRequested) -> str | None:
+        """Return why a notification cannot be sent now, None if it can."""
+        return self._notifications.exchange.why_silent(wanted)
+
+    @property
     def record(self) -> NodeRecord:
         """What a restart needs: our bindings, and the home agent's copy of the policy."""
         bindings = tuple(each.binding for each in self.interfaces.values() if each.binding)
@@ -151,6 +175,7 @@ class MobileNode:
             policy=self._running_policy,
             nonce=self._registration.nonce,
             at_home=self._home.settled,
+            contact=self._notifications.contact,
         )
 
     @property
@@ -224,7 +249,7 @@ class MobileNode:
                     effects += self._on_interface_down(InterfaceDown(interface.name), now)
         for interface in self.interfaces.values():
             effects += self._on_interface_timer(interface, now)
-        return effects
+        return [*effects, *self._notifications.exchange.due(now)]
 
     def _on_interface_timer(self, interface: Interface, now: float) -> list[Effect]:
         if interface.drain_until is not None and interface.drain_until <= now:
@@ -432,6 +457,7 @@ class MobileNode:
             self._registration.restore(record)
             if record.at_home:
                 self._home.restore(record.at_home, now)
+            self._notifications.restore(record)
             effects += self._restore_policy(record.policy)
             for binding in record.bindings:
                 interface = self.interfaces.get(binding.interface or "")

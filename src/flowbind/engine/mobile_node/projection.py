@@ -118,15 +118,23 @@ class Projection:
 
 def _same(before: NodeRecord, after: NodeRecord) -> bool:
     """Tell whether two records differ in nothing but the Identification."""
-    return (before.home_address, before.bindings, before.rules, before.policy, before.at_home) == (
+    return (
+        before.home_address,
+        before.bindings,
+        before.rules,
+        before.policy,
+        before.at_home,
+        before.contact,
+    ) == (
         after.home_address,
         after.bindings,
         after.rules,
         after.policy,
         after.at_home,
+        after.contact,
     )
 
 
 def _is_worth_keeping(record: NodeRecord) -> bool:
     given = record.nai is not None and record.home_address != UNKNOWN
-    return bool(record.bindings or record.policy or record.at_home) or given
+    return bool(record.bindings or record.policy or record.at_home or record.contact) or given
