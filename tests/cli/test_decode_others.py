@@ -18,7 +18,7 @@ FIXED_REPLY = bytes.fromhex("03000708 0a000002 c0000201 e8d4a51000000001")
 MHAE = bytes.fromhex("2014 00000100") + bytes(16)
 FHAE = bytes.fromhex("2214 00000100") + bytes(16)
 
-MESSAGES = {
+MESSAGES: dict[str, tuple[str, dict]] = {
     "revocation": (
         """\
 Registration Revocation, 42 octets
@@ -94,7 +94,7 @@ Generic Notification Acknowledgment, 46 octets
     ),
 }
 
-EXTENSIONS = {
+EXTENSIONS: dict[str, tuple[str, dict]] = {
     "challenge": (
         """\
   MN-FA Challenge (132)

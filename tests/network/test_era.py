@@ -43,7 +43,12 @@ def test_renewals_go_on_across_the_end_of_the_era(era):
 @pytest.mark.rfc("5944", "5.7.1", "ID-9")
 def test_what_was_accepted_in_the_old_era_is_a_replay_in_the_new_one(era):
     kept = []
-    era.lose = lambda datagram: bool(kept.append(datagram))
+
+    def keep(datagram):
+        kept.append(datagram)
+        return False
+
+    era.lose = keep
     era.up("wlan0")
     era.run(10)
     era.replies.clear()
