@@ -33,6 +33,7 @@ _TITLES: Final = {
     "2794": "RFC 2794: Mobile IP Network Access Identifier Extension for IPv4",
     "3543": "RFC 3543: Registration Revocation in Mobile IPv4",
     "6098": "RFC 6098: Generic Notification Message for Mobile IPv4",
+    "4721": "RFC 4721: Mobile IPv4 Challenge/Response Extensions",
 }
 _COLUMNS: Final = (
     "| Clause | Section | Level | What it asks | State | Tests | Cases |",

@@ -134,6 +134,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "strict_reserved": False,
         "revocation": False,
         "notifications": False,
+        "require_aaa": False,
         "interfaces": None,
         "shortcut": True,
         "home_link": None,

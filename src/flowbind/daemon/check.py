@@ -87,6 +87,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     label_weights: tuple[LabelWeight, ...]
     simultaneous_bindings: bool
     nai: str | None
+    aaa_spi: int | None
 
 
 class _Host(Struct, frozen=True, kw_only=True):
@@ -115,6 +116,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     strict_reserved: bool
     revocation: bool
     notifications: bool
+    require_aaa: bool
     interfaces: tuple[str, ...] | None
     shortcut: bool
     home_link: str | None
@@ -140,6 +142,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     accept_policy: bool
     revocation: bool
     notifications: bool
+    aaa_spi: int | None
     default_route: bool
     probe_interval_s: float
     probe_dead_after: int
@@ -200,6 +203,7 @@ def describe(settings: Settings) -> Report:
         accept_policy=config.accept_policy,
         revocation=config.revocation,
         notifications=config.notifications,
+        aaa_spi=config.aaa.spi if config.aaa else None,
         default_route=settings.default_route,
         probe_interval_s=config.probe_interval_s,
         probe_dead_after=config.probe_dead_after,
@@ -228,6 +232,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         strict_reserved=config.strict_reserved,
         revocation=config.revocation,
         notifications=config.notifications,
+        require_aaa=config.require_aaa,
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
         home_link=config.home_link,
@@ -249,6 +254,7 @@ def _node_report(entry: MobileNodeEntry) -> NodeReport:
         label_weights=tuple(LabelWeight(label, weight) for label, weight in entry.label_weights),
         simultaneous_bindings=entry.simultaneous_bindings,
         nai=entry.nai,
+        aaa_spi=entry.aaa.spi if entry.aaa else None,
     )
 
 
@@ -328,6 +334,8 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_yes(report.shortcut)}"
     yield f"  home link      {_home_link_text(report)}"
+    if report.require_aaa:
+        yield "  AAA            every request needs a Mobile-AAA authenticator"
     if report.address_pool:
         yield f"  address pool   {', '.join(report.address_pool)}"
     yield ""
@@ -355,6 +363,8 @@ def _node_rows(node: NodeReport) -> Iterator[tuple[str, ...]]:
     yield f"{node.nai}, {address}" if node.nai else address, *first, _bindings_text(node), weights
     for each in further:
         yield "", *each, "", ""
+    if node.aaa_spi is not None:
+        yield "", f"SPI {node.aaa_spi}", "Mobile-AAA", "", "", ""
 
 
 def _bindings_text(node: NodeReport) -> str:
@@ -379,6 +389,8 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     names = chain(("association",), repeat("in readiness"))
     for name, each in zip(names, report.associations, strict=False):
         yield f"  {name:<13}  SPI {each.spi}, {each.algorithm}, {each.replay}"
+    if report.aaa_spi is not None:
+        yield f"  Mobile-AAA     SPI {report.aaa_spi}"
     multipath = _SIMULTANEOUS if report.simultaneous else _MULTIPATH[report.multipath]
     yield f"  multipath      {multipath}"
     if report.broadcast_datagrams:

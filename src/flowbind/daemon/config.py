@@ -20,6 +20,7 @@ from flowbind.daemon.config_flows import (
     warn_of_fragments,
 )
 from flowbind.daemon.config_keys import (
+    AAA_KEYS,
     ASSOCIATION_KEYS,
     FURTHER_KEY,
     OTHERS,
@@ -67,6 +68,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("strict-reserved", "strict_reserved", values.switch),
     Key("revocation", "revocation", values.switch),
     Key("notifications", "notifications", values.switch),
+    Key("require-aaa", "require_aaa", values.switch),
     Key("interfaces", "interfaces", values.list_of(values.device, "network devices")),
     Key("shortcut", "shortcut", values.switch),
     Key("home-link", "home_link", values.device),
@@ -80,6 +82,7 @@ _MOBILE_NODE_KEYS: Final = (
     Key("home-agent", "home_agent", values.address, required=True),
     *ASSOCIATION_KEYS,
     FURTHER_KEY,
+    *AAA_KEYS,
     Key("multipath", "multipath", values.one_of("require", "prefer", "off")),
     Key("simultaneous", "simultaneous", values.switch),
     Key("broadcast-datagrams", "broadcast_datagrams", values.switch),
@@ -238,6 +241,7 @@ class _Reader:
         unknown(self._findings, "", "table", self._document, _MOBILE_NODE_TABLES)
         found = read_table(self._findings, where, table, _MOBILE_NODE_KEYS)
         associations = self._keys.associations(where, table, found, ASSOCIATION_KEYS)
+        found["aaa"] = self._keys.aaa(where, table, found)
         engine = _part(found, MobileNodeConfig)
         if "home-address" not in table and "nai" not in table:
             self._findings.problem(where, "home-address: missing, and there is no nai instead")

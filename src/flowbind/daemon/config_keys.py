@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from flowbind.auth.aaa import CHAP_SPI, AaaAssociation
 from flowbind.auth.association import (
     FIRST_USABLE_SPI,
     KEY_OCTETS,
@@ -26,6 +27,9 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _SPI: Final = "spi"
 _KEY: Final = "key"
 _KEY_FILE: Final = "key_file"
+_AAA_SPI: Final = "aaa_spi"
+_AAA_KEY: Final = "aaa_key"
+_AAA_KEY_FILE: Final = "aaa_key_file"
 _ALGORITHM: Final = "algorithm"
 _TOLERANCE: Final = "timestamp_tolerance_s"
 _REPLAY: Final = "replay"
@@ -39,6 +43,11 @@ ASSOCIATION_KEYS: Final = (
     Key("key-file", _KEY_FILE, values.file_path),
     Key("algorithm", _ALGORITHM, values.member_of(Algorithm)),
     Key("replay", _REPLAY, values.member_of(Replay)),
+)
+AAA_KEYS: Final = (
+    Key("aaa-key", _AAA_KEY, values.key),
+    Key("aaa-key-file", _AAA_KEY_FILE, values.file_path),
+    Key("aaa-spi", _AAA_SPI, values.number_or(CHAP_SPI, FIRST_USABLE_SPI, LAST_SPI)),
 )
 FURTHER_KEY: Final = Key(_FURTHER, _FURTHER, values.tables(_FURTHER_HEADER))
 """The array of further associations, in tables with the same keys."""
@@ -78,6 +87,25 @@ class Keys:
             associations.append(association)
         return tuple(each for each in associations if each)
 
+    def aaa(self, where: str, table: Mapping[str, object], found: Found) -> AaaAssociation | None:
+        """Take a node's AAA key out of `found`, None if it has none (RFC 4721)."""
+        spi: int | None = found.pop(_AAA_SPI, None)
+        inline: bytes | None = found.pop(_AAA_KEY, None)
+        path: str | None = found.pop(_AAA_KEY_FILE, None)
+        given = [each.name for each in AAA_KEYS if each.name in table]
+        if not given:
+            return None
+        if ("aaa-key" in given) == ("aaa-key-file" in given):
+            both = "both are there" if "aaa-key" in given else "neither is there"
+            self._findings.problem(where, f"expected either aaa-key or aaa-key-file, {both}")
+            return None
+        key = self._from_file(where, path, "aaa-key-file") if path is not None else inline
+        if key is None:
+            return None
+        if inline is not None and self._exposed:
+            self._findings.warn(where, "aaa-key: others than its owner can read this file")
+        return AaaAssociation(CHAP_SPI if spi is None else spi, key)
+
     def _association(self, where: str, given: set[str], found: Found) -> SecurityAssociation | None:
         """Take what makes an association out of `found`; `given` are the names in the table."""
         fields = {name: found.pop(name) for name in _PROPERTIES if name in found}
@@ -98,19 +126,19 @@ class Keys:
             self._findings.warn(where, "key: others than its owner can read this file")
         return SecurityAssociation(spi=spi, key=key, **fields)
 
-    def _from_file(self, where: str, path: str) -> bytes | None:
+    def _from_file(self, where: str, path: str, name: str = "key-file") -> bytes | None:
         file = self._directory / path
         try:
             text, mode = _read(file)
             key = values.key(text.strip())
         except OSError as error:
-            self._findings.problem(where, f"key-file: {file}: {error.strerror or 'cannot be read'}")
+            self._findings.problem(where, f"{name}: {file}: {error.strerror or 'cannot be read'}")
             return None
         except ValueError as error:
-            self._findings.problem(where, f"key-file: {file}: {error}")
+            self._findings.problem(where, f"{name}: {file}: {error}")
             return None
         if mode & OTHERS:
-            self._findings.warn(where, f"key-file: {file}: others than its owner can read it")
+            self._findings.warn(where, f"{name}: {file}: others than its owner can read it")
         return key
 
 

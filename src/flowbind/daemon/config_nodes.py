@@ -5,7 +5,13 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from flowbind.daemon import config_values as values
-from flowbind.daemon.config_keys import ASSOCIATION_KEYS, FURTHER_KEY, TOLERANCE_KEY, Keys
+from flowbind.daemon.config_keys import (
+    AAA_KEYS,
+    ASSOCIATION_KEYS,
+    FURTHER_KEY,
+    TOLERANCE_KEY,
+    Keys,
+)
 from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read_table
 from flowbind.model.config import MobileNodeEntry, unusable_in
 
@@ -15,6 +21,7 @@ _NODE_KEYS: Final = (
     Key("nai", "nai", values.nai),
     *_ASSOCIATION_KEYS,
     FURTHER_KEY,
+    *AAA_KEYS,
     Key("multipath", "multipath", values.switch),
     Key("label-weights", "label_weights", values.label_weights),
     Key("simultaneous-bindings", "simultaneous_bindings", values.switch),
@@ -32,6 +39,9 @@ def read_nodes(
     for where, table in read_array(findings, document, "mobile-node", "nai", "home-address"):
         found = read_table(findings, where, table, _NODE_KEYS)
         associations = keys.associations(where, table, found, _ASSOCIATION_KEYS)
+        found["aaa"] = keys.aaa(where, table, found)
+        if home_agent.get("require_aaa") and not any(each.name in table for each in AAA_KEYS):
+            findings.problem(where, "aaa-key: missing, and [home-agent] has require-aaa")
         for problem in _identity_problems(table, found, home_agent, known):
             findings.problem(where, problem)
         for name in (found.get("home_address"), found.get("nai")):

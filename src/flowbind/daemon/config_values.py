@@ -138,6 +138,17 @@ def number(lowest: int, highest: int) -> Callable[[object], int]:
     return read
 
 
+def number_or(single: int, lowest: int, highest: int) -> Callable[[object], int]:
+    """Make the reader of a whole number of a range, or the one that stands apart."""
+
+    def read(value: object) -> int:
+        if type(value) is not int or (value != single and not lowest <= value <= highest):
+            raise _expected(f"{single}, or a number from {lowest} to {highest}", value)
+        return value
+
+    return read
+
+
 def one_of(*words: str) -> Callable[[object], str]:
     """Make the reader of one of these words."""
     listed = " or ".join(f'"{word}"' for word in words)

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from flowbind.auth.aaa import AaaAssociation
 from flowbind.auth.association import SecurityAssociation
 from flowbind.model.binding import Encapsulation
 from flowbind.model.flow import PolicyRule
@@ -39,6 +40,7 @@ class MobileNodeEntry(Struct, frozen=True):
     label_weights: tuple[tuple[int, int], ...] = ()
     simultaneous_bindings: bool = False
     nai: str | None = None
+    aaa: AaaAssociation | None = None
 
     @property
     def name(self) -> str:
@@ -82,6 +84,7 @@ class HomeAgentConfig(Struct, frozen=True):
     strict_reserved: bool = False
     revocation: bool = False
     notifications: bool = False
+    require_aaa: bool = False
     static_flows: tuple[StaticFlow, ...] = ()
     home_link: str | None = None
     advertisement_interval_s: float = 600.0
@@ -137,6 +140,7 @@ class MobileNodeConfig(Struct, frozen=True):
     accept_policy: bool = False
     revocation: bool = False
     notifications: bool = False
+    aaa: AaaAssociation | None = None
     probe_interval_s: float = 0.5
     probe_dead_after: int = 3
     home_network: IPv4Network | None = None

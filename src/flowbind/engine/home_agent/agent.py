@@ -24,6 +24,7 @@ from flowbind.effects import (
 from flowbind.engine.chance import Chance, no_chance
 from flowbind.engine.deadlines import Deadlines
 from flowbind.engine.hearing import understood
+from flowbind.engine.home_agent.aaa import check_aaa, with_challenge
 from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
 from flowbind.engine.home_agent.broadcasting import Broadcasting
 from flowbind.engine.home_agent.denials import Denials
@@ -186,6 +187,7 @@ class HomeAgent:
         before = self.identities.record_of(entry, self.records)
         check_authenticator(event.payload, association)
         check_identification(message, association, before, now)
+        check_aaa(event.payload, message, entry, required=self.config.require_aaa)
         message = self.identities.addressed(message, entry, self.records, now)
         request = check_form(message, self.config, entry)
         lifetime_s = min(message.lifetime_s, self.config.max_lifetime_s, _LONGEST_LIFETIME_S)
@@ -200,6 +202,7 @@ class HomeAgent:
         reply = reply_to(
             event, message, self.config, association, code, now, lifetime_s, nonce, (*policy, *more)
         )
+        reply = with_challenge(reply, message, entry)
         self._keep(after, entry)
         # A record without bindings is kept for its Identification: it stops the replay of requests
         # that were accepted a moment ago.
@@ -312,6 +315,7 @@ class HomeAgent:
         nonce, saved = self._nonce_of_denial(entry, association, refusal.code)
         message = self.identities.answerable(message, entry)
         reply = reply_to(event, message, self.config, association, refusal.code, now, nonce=nonce)
+        reply = with_challenge(reply, message, entry)
         if place > 1:
             return [*saved, reply]
         text = f"{entry.name}: request from {event.source} denied"

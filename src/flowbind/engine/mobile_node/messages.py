@@ -3,6 +3,7 @@
 from ipaddress import IPv4Address
 from typing import Final
 
+from flowbind.auth.aaa import protect_aaa
 from flowbind.auth.authenticator import AuthenticationError, protect, verify
 from flowbind.auth.identifiers import timestamp_of
 from flowbind.effects import SendDatagram
@@ -80,8 +81,12 @@ def request(
         identification=identification,
         extensions=(*identity.extensions, *extensions),
     )
+    payload = protect(message, _KIND, identity.config.association)
+    if identity.config.aaa:
+        # RFC 4721 3.1: without a foreign agent there is no challenge.
+        payload = protect_aaa(payload, identity.config.aaa)
     return SendDatagram(
-        payload=protect(message, _KIND, identity.config.association),
+        payload=payload,
         source=source,
         source_port=0,
         destination=identity.home_agent,
