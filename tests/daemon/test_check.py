@@ -140,6 +140,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "home_link": None,
         "advertisement_interval_s": 600.0,
         "address_pool": [],
+        "discovery": False,
         "mobile_nodes": [],
     }
 

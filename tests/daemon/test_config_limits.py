@@ -58,6 +58,7 @@ KEYS: dict[tuple, Keys] = {
         ("shortcut", [True, False], NO_SWITCH),
         ("home-link", ["eth1"], ["", "a b", 1, ["eth1"], "mip0"]),
         ("advertisement-interval", ["4s", "30m", 600], [3, "3999ms", "31m", "", True]),
+        ("discovery", [True, False], NO_SWITCH),
         ("address-pool", ["10.9.0.128/25", ["10.9.0.64/26", "10.9.0.128/25"]],
          ["", [], 1, "10.9.0.129/25", "10.8.0.0/24", ["10.9.0.8/29", 1]]),
         *HOST_KEYS,

@@ -22,7 +22,7 @@ from flowbind.daemon.config import ConfigError, read_settings
         ),
         (
             "mobile-node", ["mobile-node", "home-agent"], ...,
-            "[mobile-node]: home-agent: missing",
+            "[mobile-node]: home-agent: missing, and there is no home-network to look for it in",
         ),
         (
             "mobile-node", ["mobile-node", "home-agent"], "10.9.0.5",

@@ -7,6 +7,7 @@ import pytest
 from flowbind.dataplane.base import DataPlaneError
 from flowbind.dataplane.ebpf.plane import cleanup_ebpf
 from tests.dataplane.kernel import bpf_directory, run
+from tests.netns.configured import Configured
 from tests.netns.daemons import Daemon, host_settings
 from tests.netns.hosts import (
     End,
@@ -88,3 +89,11 @@ def offload(request):
     yield
     each_device(lambda device: set_offload(device, on=True))
     each_device(lambda device: run("ip", "link", "set", device, "gso_max_segs", "65535"))
+
+
+@pytest.fixture
+def configured(pins, tmp_path):
+    """Real daemons with configurations to change, to be started; they end with the test."""
+    made = Configured(tmp_path, pins)
+    yield made
+    made.stop_all()

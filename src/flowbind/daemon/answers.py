@@ -65,8 +65,12 @@ class Role(Protocol):
     """What the two roles tell of themselves."""
 
     name: str
-    home_agent: IPv4Address
     nai: str | None
+
+    @property
+    def home_agent(self) -> IPv4Address:
+        """Where mobile nodes register."""
+        ...
 
     @property
     def home_address(self) -> IPv4Address | None:

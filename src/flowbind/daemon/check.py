@@ -122,6 +122,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     home_link: str | None
     advertisement_interval_s: float
     address_pool: tuple[str, ...]
+    discovery: bool
     mobile_nodes: tuple[NodeReport, ...]
 
 
@@ -130,7 +131,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
 
     home_address: str | None
     nai: str | None
-    home_agent: str
+    home_agent: str | None
     spi: int
     algorithm: str
     associations: tuple[AssociationReport, ...]
@@ -191,7 +192,7 @@ def describe(settings: Settings) -> Report:
         warnings=settings.warnings,
         home_address=str(config.home_address) if config.home_address else None,
         nai=config.nai,
-        home_agent=str(config.home_agent),
+        home_agent=str(config.home_agent) if config.home_agent else None,
         spi=config.association.spi,
         algorithm=config.association.algorithm.value,
         associations=tuple(map(_association_report, config.associations)),
@@ -238,6 +239,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         home_link=config.home_link,
         advertisement_interval_s=config.advertisement_interval_s,
         address_pool=tuple(map(str, config.address_pool)),
+        discovery=config.discovery,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
     )
 
@@ -336,6 +338,8 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  home link      {_home_link_text(report)}"
     if report.require_aaa:
         yield "  AAA            every request needs a Mobile-AAA authenticator"
+    if report.discovery:
+        yield "  discovery      answered on the broadcast addresses of the home networks"
     if report.address_pool:
         yield f"  address pool   {', '.join(report.address_pool)}"
     yield ""
@@ -385,7 +389,7 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     dead_after_s = report.probe_interval_s * report.probe_dead_after
     address = report.home_address or "an address that it is given"
     node = f"{report.nai}, {address}" if report.nai else address
-    yield f"mobile node {node}, home agent {report.home_agent}"
+    yield f"mobile node {node}, home agent {report.home_agent or 'to be found'}"
     names = chain(("association",), repeat("in readiness"))
     for name, each in zip(names, report.associations, strict=False):
         yield f"  {name:<13}  SPI {each.spi}, {each.algorithm}, {each.replay}"

@@ -74,12 +74,13 @@ _HOME_AGENT_KEYS: Final = (
     Key("home-link", "home_link", values.device),
     Key("advertisement-interval", "advertisement_interval_s", values.duration("4s", "30m")),
     Key("address-pool", "address_pool", values.pool),
+    Key("discovery", "discovery", values.switch),
     *_HOST_KEYS,
 )
 _MOBILE_NODE_KEYS: Final = (
     Key("home-address", "home_address", values.address),
     Key("nai", "nai", values.nai),
-    Key("home-agent", "home_agent", values.address, required=True),
+    Key("home-agent", "home_agent", values.address),
     *ASSOCIATION_KEYS,
     FURTHER_KEY,
     *AAA_KEYS,
@@ -245,6 +246,9 @@ class _Reader:
         engine = _part(found, MobileNodeConfig)
         if "home-address" not in table and "nai" not in table:
             self._findings.problem(where, "home-address: missing, and there is no nai instead")
+        if "home-agent" not in table and "home-network" not in table:
+            what = "home-agent: missing, and there is no home-network to look for it in"
+            self._findings.problem(where, what)
         if engine.get("home_agent") == engine.get("home_address", ""):
             self._findings.problem(where, "home-address: this is the home agent's address")
         if engine.get("simultaneous") and engine.get("multipath") != "off":
@@ -266,7 +270,8 @@ class _Reader:
             return None
         engine["interfaces"] = tuple(InterfaceConfig(**each) for each in interfaces)
         home_address = engine.pop("home_address", None)
-        config = MobileNodeConfig(home_address, associations=associations, **engine)
+        home_agent = engine.pop("home_agent", None)
+        config = MobileNodeConfig(home_address, home_agent, associations=associations, **engine)
         if config.exchange_policy:
             warn_of_fragments(self._findings, config.policy)
         warnings = tuple(self._findings.warnings)

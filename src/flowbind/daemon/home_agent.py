@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Final
 
 from flowbind.control.messages import (
     NotifyRequest,
@@ -36,10 +37,12 @@ from flowbind.engine.home_agent.revocation import is_meant
 from flowbind.engine.notifications import Notice
 from flowbind.events import LinkDown, LinkUp, NotifyRequested, RevokeRequested
 from flowbind.model.binding import Binding
-from flowbind.model.config import HomeAgentConfig
+from flowbind.model.config import HomeAgentConfig, unusable_in
 from flowbind.model.tunnel import NodeForwarding
 from flowbind.store import open_store
 from flowbind.wire.iana import IcmpType
+
+LIMITED_BROADCAST: Final = IPv4Address("255.255.255.255")
 
 _log = logging.getLogger("flowbind")
 
@@ -57,7 +60,19 @@ def plane_settings(settings: HomeAgentSettings) -> EbpfSettings:
         interfaces=settings.interfaces or (),
         shortcut=settings.shortcut,
         home_link=settings.engine.home_link,
+        discovery=settings.engine.discovery,
     )
+
+
+def discovery_addresses(config: HomeAgentConfig) -> tuple[IPv4Address, ...]:
+    """Return the addresses that nodes may look for a home agent by (RFC 5944 3.8.2.1).
+
+    Some routers make a limited broadcast of what was sent to that of the network.
+    """
+    if not config.discovery:
+        return ()
+    networks = [each for each in config.home_networks if unusable_in(each)]
+    return (*[each.broadcast_address for each in networks], LIMITED_BROADCAST)
 
 
 def run(settings: HomeAgentSettings) -> None:
@@ -75,6 +90,10 @@ def run(settings: HomeAgentSettings) -> None:
         plane = open_ebpf(plane_settings(settings))
         stack.callback(plane.close)
         process.warn(plane.warnings)
+        # Only now: it is the plane that makes them addresses of this host.
+        ports = [port, *map(home_agent_port, discovery_addresses(settings.engine))]
+        for each in ports[1:]:
+            stack.callback(each.close)
         engine = HomeAgent(settings.engine, nonce, chance)
         links = DiscoveryPorts(IcmpType.ROUTER_SOLICITATION)
         stack.callback(links.close_all)
@@ -84,21 +103,22 @@ def run(settings: HomeAgentSettings) -> None:
         loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(HomeAgentRole(engine, loop), plane)
-        asyncio.run(_serve(settings.engine, loop, port, (links, broadcasts), server, answers))
+        asyncio.run(_serve(settings.engine, loop, ports, (links, broadcasts), server, answers))
 
 
 async def _serve(
     config: HomeAgentConfig,
     loop: EngineLoop,
-    port: Port,
+    ports: Sequence[Port],
     listeners: tuple[DiscoveryPorts, Broadcasts],
     server: ControlServer,
     answers: Answers,
 ) -> None:
-    asyncio.get_running_loop().add_reader(port, lambda: loop.submit(*port.receive()))
+    for port in ports:
+        _listen(port, loop)
     await server.start(answers.answer)
     loop.arm()
-    _log.info("home agent at %s, UDP port %d", port.address, port.port)
+    _log.info("home agent at %s, UDP port %d", ports[0].address, ports[0].port)
     if config.home_link is None:
         await process.until_told()
     else:
@@ -110,6 +130,10 @@ async def _serve(
 
         watched = HomeLinks((config.home_link,), link_changed)
         await process.until_told(Links(watched.look).watch())
+
+
+def _listen(port: Port, loop: EngineLoop) -> None:
+    asyncio.get_running_loop().add_reader(port, lambda: loop.submit(*port.receive()))
 
 
 def _never_probe(_probe: SendProbe) -> None:

@@ -55,19 +55,18 @@ from flowbind.wire.iana import MOBILE_IP_PORT, IcmpType
 _log = logging.getLogger("flowbind")
 
 
-def plane_settings(
-    settings: MobileNodeSettings, home_address: IPv4Address | None = None
-) -> EbpfSettings:
+def plane_settings(settings: MobileNodeSettings, identity: Identity | None = None) -> EbpfSettings:
     """Return what the data plane of this mobile node is made with.
 
-    `home_address` is the one that the node was given in a former run, if any.
+    `identity` holds what was learned in a former run.
     """
+    identity = identity or Identity.of(settings.engine)
     return EbpfSettings(
         role=Role.MOBILE_NODE,
         device=settings.device,
         pin_path=settings.pin_path,
-        home_agent=settings.engine.home_agent,
-        home_address=settings.engine.home_address or home_address,
+        home_agent=identity.home_agent,
+        home_address=identity.home_address,
         default_route=settings.default_route,
         broadcasts=settings.engine.broadcast_datagrams,
     )
@@ -87,8 +86,7 @@ def run(settings: MobileNodeSettings) -> None:
         server = ControlServer(Path(settings.socket))
         stack.callback(server.close)
         # The last thing that may fail, so that a failed start leaves nothing half-configured.
-        given = home_address_given(config, records)
-        plane = open_ebpf(plane_settings(settings, given))
+        plane = open_ebpf(plane_settings(settings, restored_identity(config, records)))
         stack.callback(plane.close)
         process.warn(plane.warnings)
         engine = MobileNode(config, nonce, chance)
@@ -106,16 +104,15 @@ def run(settings: MobileNodeSettings) -> None:
         asyncio.run(_serve(engine, loop, ports, home_ports, links, probes, server, answers))
 
 
-def home_address_given(
-    config: MobileNodeConfig, records: Sequence[NodeRecord]
-) -> IPv4Address | None:
-    """Return the home address that the home agent gave in a former run, None if there is none.
+def restored_identity(config: MobileNodeConfig, records: Sequence[NodeRecord]) -> Identity:
+    """Return what the node knows of itself after a former run.
 
-    The device has to bear it from the start: packets go on meanwhile.
+    The data plane has to know it from the start: packets go on meanwhile.
     """
     identity = Identity.of(config)
-    ours = [record for record in records if identity.restore(record)]
-    return identity.home_address if ours else None
+    for record in records:
+        identity.restore(record)
+    return identity
 
 
 def absent_interfaces(names: Sequence[str]) -> list[str]:
@@ -165,7 +162,7 @@ async def _serve(
     await server.start(answers.answer)
     loop.arm()
     config = engine.config
-    _log.info("mobile node %s of home agent %s", config.name, config.home_agent)
+    _log.info("mobile node %s of home agent %s", config.name, engine.identity.home_agent)
     access = AccessLinks(engine.interfaces, engine.identity, link_changed)
     watched = HomeLinks(home_interfaces(config), home_link_changed, config.home_address)
     # An interface that has come up is known before its care-of address asks to be registered.
@@ -187,8 +184,12 @@ class MobileNodeRole:
     def __init__(self, engine: MobileNode, loop: EngineLoop) -> None:
         self._engine = engine
         self._loop = loop
-        self.home_agent = engine.config.home_agent
         self.nai = engine.config.nai
+
+    @property
+    def home_agent(self) -> IPv4Address:
+        """Where it registers; the broadcast address of its home network until it has found it."""
+        return self._engine.identity.home_agent
 
     @property
     def home_address(self) -> IPv4Address | None:

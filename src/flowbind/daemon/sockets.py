@@ -37,6 +37,8 @@ class Port:
         self.interface = interface
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
+        # A request may go to the broadcast address of the home network (RFC 5944 3.6.1.1).
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         try:
             if interface is not None:
                 self._socket.setsockopt(
@@ -115,7 +117,10 @@ def _why(error: OSError, address: IPv4Address, port: int) -> str:
 
 
 def home_agent_port(address: IPv4Address) -> Port:
-    """Open UDP port 434 on the home agent's address. Raises DaemonError."""
+    """Open UDP port 434 on an address of the home agent, or on a broadcast address.
+
+    Raises DaemonError.
+    """
     return Port(address, MOBILE_IP_PORT)
 
 

@@ -35,6 +35,7 @@ _MAX_NAME: Final = 15
 
 _MAIN_TABLE: Final = 254
 _LOCAL_TABLE: Final = 255
+_BROADCAST: Final = 3
 _DEFAULT_METRIC: Final = 1
 _CLSACT_PARENTS: Final = (0xFFFFFFF2, 0xFFFFFFF3)
 _EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
@@ -55,12 +56,15 @@ T = TypeVar("T")
 
 
 class Wanted(Struct, frozen=True):
-    """How the device shall be. `home_address` is a mobile node's, `home_networks` an agent's."""
+    """How the device shall be. `home_address` is a mobile node's, `home_networks` an agent's, which
+    receives what is sent to `broadcasts`.
+    """
 
     mtu: int
     home_networks: tuple[IPv4Network, ...] = ()
     home_address: IPv4Address | None = None
     default_route: bool = False
+    broadcasts: tuple[IPv4Address, ...] = ()
 
 
 class _Route(Struct, frozen=True):
@@ -93,6 +97,7 @@ class Device:
         netlink.link("set", index=self.ifindex, mtu=wanted.mtu, state="up")
         self._set_address(netlink, wanted.home_address)
         self._set_routes(netlink, wanted)
+        self._set_broadcasts(netlink, wanted.broadcasts)
         if wanted.home_address is not None:
             self._set_rule(netlink, wanted.home_address)
 
@@ -162,6 +167,25 @@ class Device:
             for each in routes
             if each.get_attr("RTA_TABLE") != _LOCAL_TABLE
         }
+
+    def _set_broadcasts(self, netlink: Any, wanted: tuple[IPv4Address, ...]) -> None:  # noqa: ANN401
+        held = {
+            IPv4Address(each.get_attr("RTA_DST"))
+            for each in netlink.get_routes(
+                family=socket.AF_INET, oif=self.ifindex, table=_LOCAL_TABLE
+            )
+            if each["type"] == _BROADCAST
+        }
+        for command, addresses in (("add", set(wanted) - held), ("del", held - set(wanted))):
+            for address in addresses:
+                netlink.route(
+                    command,
+                    dst=f"{address}/32",
+                    oif=self.ifindex,
+                    table=_LOCAL_TABLE,
+                    type="broadcast",
+                    scope="link",
+                )
 
     def _set_rule(self, netlink: Any, home_address: IPv4Address) -> None:  # noqa: ANN401
         held = _held_rules(netlink)

@@ -77,7 +77,8 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     the one that the home agent told last, if it told any (RFC 5944 5.7). `bindings` are ordered by
     their registration, `rules` by their precedence. `policy` is a mobile node's own, if it is not
     the configured one. `nai` is the name of a node whose home address was given to it; it may be
-    0.0.0.0 as long as none was. `contact` is for messages that are no answer.
+    0.0.0.0 as long as none was. `home_agent` is the one that a mobile node has found. `contact` is
+    for messages that are no answer.
     """
 
     home_address: IPv4Address
@@ -88,4 +89,5 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     nonce: int | None = None
     nai: str | None = None
     at_home: HomeLink | None = None
+    home_agent: IPv4Address | None = None
     contact: Contact | None = None

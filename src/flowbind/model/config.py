@@ -71,6 +71,7 @@ class HomeAgentConfig(Struct, frozen=True):
 
     `home_link` is the device on whose link the home networks are, None if they are virtual. Nodes
     without a home address are given one of the `address_pool`, which is inside the home networks.
+    With `discovery` requests to the broadcast addresses of the home networks are answered.
     """
 
     address: IPv4Address
@@ -89,6 +90,7 @@ class HomeAgentConfig(Struct, frozen=True):
     home_link: str | None = None
     advertisement_interval_s: float = 600.0
     address_pool: tuple[IPv4Network, ...] = ()
+    discovery: bool = False
 
 
 def unusable_in(home_network: IPv4Network) -> frozenset[IPv4Address]:
@@ -128,7 +130,7 @@ class MobileNodeConfig(Struct, frozen=True):
     """
 
     home_address: IPv4Address | None
-    home_agent: IPv4Address
+    home_agent: IPv4Address | None
     associations: tuple[SecurityAssociation, ...]
     interfaces: tuple[InterfaceConfig, ...]
     policy: tuple[PolicyRule, ...] = ()

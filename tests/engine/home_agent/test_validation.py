@@ -370,3 +370,24 @@ def test_the_golden_request_is_answered_by_the_golden_reply():
     effects = agent.handle(event, now)
     assert effects[2] == SendDatagram(GOLDEN_REPLY, agent.config.address, 434, source, 40001)
     assert [type(each) for each in effects] == [ProgramForwarding, SaveNode, SendDatagram, Log]
+
+
+@pytest.mark.rfc("5944", "3.8.2.1", "HA-19")
+@pytest.mark.parametrize("destination", ["10.9.0.255", "255.255.255.255"])
+@pytest.mark.parametrize("named", ["198.51.100.1", "10.9.0.255"])
+def test_what_is_sent_to_a_broadcast_address_is_denied_with_136_and_our_address(
+    desk, destination, named
+):
+    request = desk.request(desk.multipath(1), home_agent=IPv4Address(named))
+    assert desk.hear(structs.replace(request, destination=IPv4Address(destination))) == 136
+    assert desk.reply.home_agent == desk.address
+    assert desk.replies[0].source == desk.address
+    assert desk.engine.statistics["refused_sent-to-broadcast"] == 1
+    assert desk.engine.records == {}
+
+
+def test_who_has_no_key_does_not_find_the_home_agent(desk):
+    wrong = structs.replace(desk.association, key=bytes(16))
+    request = desk.request(association=wrong)
+    everywhere = IPv4Address("10.9.0.255")
+    assert desk.hear(structs.replace(request, destination=everywhere)) == 131

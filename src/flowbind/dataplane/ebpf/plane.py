@@ -70,7 +70,8 @@ class EbpfSettings(Struct, frozen=True):
     that are there at the start. A mobile node's underlays are those of its paths. `home_address` is
     the mobile node's own, None as long as it has been given none. With `broadcasts` it takes what
     is broadcast at home, to everybody or to `home_broadcast`. `home_link` is where the nodes of a
-    home agent are at home, None if its networks are virtual. `mtu` is the smallest of the links'.
+    home agent are at home, None if its networks are virtual; with `discovery` the host itself
+    receives what is sent to the broadcast addresses of those. `mtu` is the smallest of the links'.
     """
 
     role: Role
@@ -80,6 +81,7 @@ class EbpfSettings(Struct, frozen=True):
     home_networks: tuple[IPv4Network, ...] = ()
     home_address: IPv4Address | None = None
     home_link: str | None = None
+    discovery: bool = False
     interfaces: tuple[str, ...] = ()
     shortcut: bool = True
     default_route: bool = False
@@ -148,15 +150,21 @@ class EbpfDataPlane:
                 self._networks(),
                 settings.home_address,
                 settings.default_route,
+                self._broadcasts(),
             )
         )
 
-    def _assume(self, home_address: IPv4Address) -> None:
-        """As a mobile node, have the home address that the home agent has given."""
+    def _assume(self, node: NodeForwarding) -> None:
+        """As a mobile node, have the home address and the home agent that replies have told."""
         settings = self._settings
-        if settings.role is Role.HOME_AGENT or settings.home_address == home_address:
+        if settings.role is Role.HOME_AGENT:
             return
-        self._settings = structs.replace(settings, home_address=home_address)
+        remotes = {path.remote for path in node.paths} or {settings.home_agent}
+        if settings.home_address == node.home_address and settings.home_agent in remotes:
+            return
+        self._settings = structs.replace(
+            settings, home_address=node.home_address, home_agent=min(remotes)
+        )
         self._write_settings()
         self._configure_device()
 
@@ -165,6 +173,13 @@ class EbpfDataPlane:
         if self._interception:
             return tuple(host_route(home_address) for home_address in self._away())
         return self._settings.home_networks
+
+    def _broadcasts(self) -> tuple[IPv4Address, ...]:
+        """What the host takes for its own beside its addresses. A home link has it by itself."""
+        settings = self._settings
+        if self._interception or not settings.discovery:
+            return ()
+        return tuple(each.broadcast_address for each in settings.home_networks)
 
     def _away(self) -> tuple[IPv4Address, ...]:
         return tuple(IPv4Address(key) for key, _value in self._maps["nodes_map"].items())
@@ -226,7 +241,7 @@ class EbpfDataPlane:
         self._maps["nodes_map"].update(node.home_address.packed, value)
         if self._interception:
             self._interception.intercept(node.home_address)
-        self._assume(node.home_address)
+        self._assume(node)
 
     def _node(self, home_address: IPv4Address) -> layout.NodeValue | None:
         value = self._maps["nodes_map"].lookup(home_address.packed)

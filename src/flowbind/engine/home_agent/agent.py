@@ -53,6 +53,7 @@ from flowbind.engine.home_agent.validation import (
     Request,
     association_of,
     check_authenticator,
+    check_destination,
     check_form,
     check_identification,
 )
@@ -188,6 +189,7 @@ class HomeAgent:
         check_authenticator(event.payload, association)
         check_identification(message, association, before, now)
         check_aaa(event.payload, message, entry, required=self.config.require_aaa)
+        check_destination(event, self.config)
         message = self.identities.addressed(message, entry, self.records, now)
         request = check_form(message, self.config, entry)
         lifetime_s = min(message.lifetime_s, self.config.max_lifetime_s, _LONGEST_LIFETIME_S)

@@ -11,6 +11,7 @@ from flowbind.auth.authenticator import AuthenticationError, verify
 from flowbind.auth.nonces import check_nonce
 from flowbind.auth.replay import ReplayError, check_timestamp
 from flowbind.engine.refusal import Refused
+from flowbind.events import Received
 from flowbind.frozen import Frozen
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
@@ -87,6 +88,14 @@ def _check_timestamp(
         raise ReplayError("timestamp-out-of-tolerance")
     last = (before.identification or None) if before else None
     check_timestamp(identification, last, now, association.timestamp_tolerance_s)
+
+
+def check_destination(event: Received, config: HomeAgentConfig) -> None:
+    """3.8.2.1: what was sent to a broadcast address is denied, whatever it says; the reply tells
+    the node our address (dynamic home agent address resolution, 3.6.1.2).
+    """
+    if event.destination != config.address:
+        raise Refused("sent-to-broadcast", ReplyCode.UNKNOWN_HOME_AGENT_ADDRESS)
 
 
 def check_form(

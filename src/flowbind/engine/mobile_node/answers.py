@@ -5,7 +5,6 @@ from typing import Final
 
 from msgspec import structs
 
-from flowbind.auth.replay import clock_offset_s, distance_s
 from flowbind.effects import Effect, Log
 from flowbind.engine.mobile_node.fallback import PLAIN_FOR_S
 from flowbind.engine.mobile_node.messages import ACCEPTED, policy_of, reply_of
@@ -20,6 +19,7 @@ from flowbind.engine.mobile_node.registration import (
 )
 from flowbind.engine.mobile_node.revocation import Revocations
 from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State, path_of
+from flowbind.engine.mobile_node.whereabouts import Whereabouts, is_in_time
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.model.binding import Binding
@@ -37,8 +37,6 @@ UNAUTHENTIC_LOG_INTERVAL_S: Final = 60.0
 """Replies that are not authentic are logged no oftener than that."""
 
 _NOT_AUTHENTIC: Final = frozenset({"authenticator-absent", "authenticator-wrong", "spi-unknown"})
-_IN_TIME_S: Final = 3.0
-"""Any home agent tolerates timestamps that are so far from its clock (RFC 5944 5.7.1)."""
 _NOT_UNDERSTOOD: Final = frozenset(
     {ReplyCode.POORLY_FORMED_REQUEST, ReplyCode.FA_POORLY_FORMED_REQUEST}
 )
@@ -58,6 +56,7 @@ class Answers:
         self._differs = False
         self._logged_at = float("-inf")
         self._registration = registration
+        self._whereabouts = Whereabouts(registration)
         self._interfaces = registration.interfaces
         self._statistics = registration.statistics
 
@@ -112,18 +111,10 @@ class Answers:
         self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
     ) -> list[Effect]:
         self._registration.policy_unsettled = True
-        news = self._note_home_address(reply)
+        news = self._whereabouts.on_accepted(reply)
         if not intent.aim.ends:
             news += self._on_policy_told(sent, policy_of(reply))
         return [*self._on_granted(intent, sent, reply, now), *news]
-
-    def _note_home_address(self, reply: RegistrationReply) -> list[Effect]:
-        """RFC 5944 3.6: a node without a home address takes the one of the reply."""
-        identity = self._registration.identity
-        if identity.home_address is not None:
-            return []
-        identity.home_address = reply.home_address
-        return [Log("info", f"the home agent gives the home address {reply.home_address}")]
 
     def _on_granted(
         self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
@@ -253,29 +244,12 @@ class Answers:
             return self._on_multipath_denied(intent, now, PLAIN_FOR_S, name)
         if reply.code == ReplyCode.INVALID_FB_IDENTIFIER and sent.carried:
             return self._on_unknown_bids(intent, sent, now)
-        if reply.code == ReplyCode.ADMINISTRATIVELY_PROHIBITED and self._is_not_ours(sent):
-            return self._on_home_address_lost(now)
+        news = self._whereabouts.on_denied(intent, sent, reply, now)
+        if news is not None:
+            return news
         wait_s = backoff_s(intent.tries - 1, MIN_RETRANSMISSION_S, DENIED_RETRY_S)
         intent.not_before = now + wait_s
         return [Log("error", f"{name}: the home agent denies with code {reply.code}")]
-
-    def _is_not_ours(self, sent: Sent) -> bool:
-        """Tell whether a denial can mean that the home agent does not know us by our address.
-
-        While another path carries packets to it, it does.
-        """
-        others = (each for each in self._interfaces.values() if each is not sent.via)
-        given = self._registration.identity.is_given and sent.home_address is not None
-        return given and all(each.state is not State.UP for each in others)
-
-    def _on_home_address_lost(self, now: float) -> list[Effect]:
-        """RFC 5944 3.8.3.2: the home agent cannot support the address: it has forgotten us, and may
-        have given it away.
-        """
-        lost = self._registration.identity.home_address
-        self._registration.lose_home_address(now)
-        self._statistics["home_address_lost"] += 1
-        return [Log("warning", f"the home address {lost} is not ours any more, asking for another")]
 
     def _resynchronise(
         self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
@@ -293,14 +267,10 @@ class Answers:
         intent.mismatches += 1
         if self._registration.uses_nonces:
             return [Log("debug", "the home agent wants another nonce, sending the request again")]
-        if abs(distance_s(reply.identification, sent.identification)) <= _IN_TIME_S:
+        if is_in_time(sent, reply):
             self._registration.go_on_from_accepted()
             return [Log("debug", "a later request was there first, sending this one again")]
-        offset_s = clock_offset_s(reply.identification, now)
-        self._registration.clock_offset_s = offset_s
-        # The last Identification may lie far ahead of the agent's clock: it was never accepted.
-        self._registration.identification = None
-        return [Log("warning", f"clock differs by {offset_s:+.0f} s from the home agent's")]
+        return [self._registration.take_clock(reply.identification, now)]
 
     def _on_multipath_denied(
         self, intent: Intent, now: float, for_s: float, name: str

@@ -19,7 +19,11 @@ UNKNOWN: Final = IPv4Address(0)
 
 @dataclass(slots=True)
 class Identity:
-    """What a request says of its sender. `home_address` is None until one is given."""
+    """What a request says of its sender, and where it goes.
+
+    `home_address` is None until one is given. `home_agent` is the broadcast address of the home
+    network as long as a node that looks for its home agent has found none.
+    """
 
     config: MobileNodeConfig
     home_address: IPv4Address | None
@@ -28,12 +32,28 @@ class Identity:
     @staticmethod
     def of(config: MobileNodeConfig) -> "Identity":
         """Return what a node knows before it has heard anything."""
-        return Identity(config, config.home_address, config.home_agent)
+        return Identity(config, config.home_address, config.home_agent or _everywhere(config))
 
     @property
     def is_given(self) -> bool:
         """Whether the home agent gives the home address."""
         return self.config.home_address is None
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether the home agent is still to be found (RFC 5944 3.6.1.2)."""
+        return self.config.home_agent is None and self.home_agent == _everywhere(self.config)
+
+    def find(self, home_agent: IPv4Address) -> bool:
+        """Take the home agent that a reply tells; tells whether it is one to register with."""
+        if not self.is_looking or home_agent == self.home_agent or not _is_host(home_agent):
+            return False
+        self.home_agent = home_agent
+        return True
+
+    def look(self) -> None:
+        """Look for a home agent again."""
+        self.home_agent = self.config.home_agent or _everywhere(self.config)
 
     @property
     def extensions(self) -> tuple[Extension, ...]:
@@ -43,15 +63,29 @@ class Identity:
 
     @property
     def named(self) -> NodeRecord:
-        """The record of the node with nothing in it; an address that was given bears its name."""
+        """The record of the node with nothing in it but what it has learned of itself."""
         nai = self.config.nai if self.is_given else None
-        return NodeRecord(self.home_address or UNKNOWN, 0, nai=nai)
+        found = None if self.config.home_agent or self.is_looking else self.home_agent
+        return NodeRecord(self.home_address or UNKNOWN, 0, nai=nai, home_agent=found)
 
     def restore(self, record: NodeRecord) -> bool:
-        """Take up an address that was given in a former run; tells whether the record is ours."""
+        """Take up what was learned in a former run; tells whether the record is ours."""
+        if self.config.home_agent is None and record.home_agent is not None:
+            self.home_agent = record.home_agent
         if not self.is_given:
             return record.home_address == self.home_address
         if record.nai != self.config.nai:
             return False
         self.home_address = None if record.home_address == UNKNOWN else record.home_address
         return True
+
+
+def _everywhere(config: MobileNodeConfig) -> IPv4Address:
+    """Return where a node looks for its home agent: the broadcast address of its home network."""
+    return UNKNOWN if config.home_network is None else config.home_network.broadcast_address
+
+
+def _is_host(address: IPv4Address) -> bool:
+    return not (
+        address.is_multicast or address.is_loopback or address.is_reserved or not int(address)
+    )

@@ -14,8 +14,8 @@ from msgspec import structs
 
 from flowbind.auth.association import Replay
 from flowbind.auth.nonces import Nonces, nonce_of, with_nonce
-from flowbind.auth.replay import distance_s, next_identification
-from flowbind.effects import SendDatagram
+from flowbind.auth.replay import clock_offset_s, distance_s, next_identification
+from flowbind.effects import Log, SendDatagram
 from flowbind.engine.mobile_node.fallback import Fallback
 from flowbind.engine.mobile_node.identity import UNKNOWN, Identity
 from flowbind.engine.mobile_node.intents import Intents
@@ -33,6 +33,8 @@ MIN_RETRANSMISSION_S: Final = 1.0
 """RFC 5944 3.6.3: no two requests of one registration are closer than this."""
 MAX_RETRANSMISSION_S: Final = 8.0
 LOW_HALF: Final = 0xFFFFFFFF
+SILENT_TRIES_OF_A_FOUND_AGENT: Final = 6
+"""A home agent that was found and has not answered so many tries is looked for again."""
 WHOLE: Final = 0xFFFFFFFF_FFFFFFFF
 UNSAVED: Final = 1 << 32
 """How many timestamps a run may use without saving them, while its clock is behind and each is as
@@ -225,6 +227,30 @@ class Registration:
         self.exchange = Exchange()
         self.identity.home_address = None
 
+    def look_again(self, now: float) -> None:
+        """The home agent that was found answers no more: look for one, with nothing held."""
+        for interface in self.interfaces.values():
+            if interface.binding:
+                self.unbind(interface, now, confirmed=True)
+            interface.tunnel = None
+            interface.drain_until = None
+        self.exchange = Exchange()
+        self.identity.look()
+
+    def take_clock(self, identification: int, now: float) -> Log:
+        """RFC 5944 5.7.1: go by the clock of the home agent, which its denial tells."""
+        offset_s = self.clock_offset_s = clock_offset_s(identification, now)
+        # The last Identification may lie far ahead of the agent's clock: it was never accepted.
+        self.identification = None
+        return Log("warning", f"clock differs by {offset_s:+.0f} s from the home agent's")
+
+    def _miss_home_agent(self, intent: Intent, now: float) -> None:
+        """Look for another home agent when the one that was found is silent on every path."""
+        found = self.config.home_agent is None and not self.identity.is_looking
+        silent = intent.silent >= SILENT_TRIES_OF_A_FOUND_AGENT
+        if found and silent and all(e.state is not State.UP for e in self.interfaces.values()):
+            self.look_again(now)
+
     # ---- sending
 
     def deadline(self) -> float | None:
@@ -342,6 +368,7 @@ class Registration:
         if intent.aim is Aim.RETURN_HOME:
             return self._send_from_home(intent, via, now)
         assert via.address is not None  # noqa: S101 -- nothing is sent through a link without one
+        self._miss_home_agent(intent, now)
         subject = intent.interface or via
         suspected = intent.aim is Aim.REGISTER and self.fallback.suspects(intent)
         plain = self.fallback.is_plain(now) or (suspected and self._is_plain_choice(subject))
@@ -449,6 +476,8 @@ class Registration:
         The home agent forwards as soon as it accepts, so its first packets may overtake its reply.
         """
         interface = sent.via
+        if self.identity.is_looking:
+            return
         if sent.plain and not self.config.simultaneous:
             others = [each for each in self.interfaces.values() if each is not interface]
             if any(each.tunnel and each.tunnel.transmit for each in others):
