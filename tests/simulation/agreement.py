@@ -62,12 +62,13 @@ def disagreement(
     home_address = host.engine.record.home_address
     record = agent.engine.records.get(home_address) or NodeRecord(home_address, 0)
     pair = Pair(agent, host, links, agent.engine, host.engine, record, orphans, leftovers)
-    if pair.node._registration.fallback.is_plain(host.now):
-        return _plain_disagreement(pair)
-    if not pair.working:
-        return ""
     entries = pair.home_agent.config.mobile_nodes
     entry = next(each for each in entries if each.home_address == home_address)
+    if pair.node._registration.fallback.is_plain(host.now):
+        several = pair.node.config.simultaneous and entry.simultaneous_bindings
+        return _simultaneous_disagreement(pair) if several else _plain_disagreement(pair)
+    if not pair.working:
+        return ""
     if not entry.multipath:
         required = pair.node.config.multipath == "require"
         return "" if required else "152 has not made the node a plain one"
@@ -82,6 +83,26 @@ def _plain_disagreement(pair: Pair) -> str:
     if not pair.working or (len(held) == 1 and held[0][0] is None and held[0][1] in addresses):
         return ""
     return f"a plain node has {held} registered of {addresses}"
+
+
+def _simultaneous_disagreement(pair: Pair) -> str:
+    held = {each.care_of_address for each in pair.record.bindings}
+    working = {each.address for each in pair.working}
+    possible = working | {each.address for each in pair.links if each.silent}
+    if not working:
+        return ""
+    if not pair.orphans and not held <= possible:
+        return f"the home agent holds {held}, but there is only {possible}"
+    if not working <= held:
+        # Code 135 keeps out what there is no room for.
+        full = len(held) >= pair.home_agent.config.max_bindings
+        return "" if full else f"of {working} with simultaneous bindings {held} are registered"
+    home_address = pair.record.home_address
+    sending = {each.local for each in pair.host.paths(home_address) if each.transmit}
+    theirs = {each.remote for each in pair.agent.paths(home_address)}
+    if len(sending) != 1 or not sending <= working or theirs != held:
+        return f"the node sends by {sending} of {working}, the home agent to {theirs}"
+    return ""
 
 
 def _binding_disagreement(pair: Pair) -> str:

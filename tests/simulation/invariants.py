@@ -78,14 +78,16 @@ class Invariants:
         held = host.plane.node(home_address)
         if self._seen(host, home_address, record.bindings, record.rules, held):
             return
-        _unique("BID", [each.bid for each in record.bindings])
+        _unique("BID", [each.bid for each in record.bindings if each.bid is not None])
         _unique("care-of address", [each.care_of_address for each in record.bindings])
         _unique("selector", [(each.action, each.selector) for each in record.rules])
-        plain = any(each.bid is None for each in record.bindings)
-        require(not plain or len(record.bindings) == 1, "a binding without BID among others")
+        plain = [each for each in record.bindings if each.bid is None]
+        require(len(plain) in {0, len(record.bindings)}, "a binding without BID among others")
         most = engine.config.max_bindings
         require(len(record.bindings) <= most, f"{home_address} has more than {most} bindings")
         entry = next(e for e in engine.config.mobile_nodes if e.home_address == home_address)
+        granted = entry.simultaneous_bindings or len(plain) <= 1
+        require(granted, f"{home_address} has simultaneous bindings that nobody grants")
         self._projected(host, home_address, project(engine.config, entry, record), held)
 
     def _check_node(self, host: Host, engine: MobileNode) -> None:
@@ -95,6 +97,8 @@ class Invariants:
         if self._seen(host, home_address, tunnels, engine.policy, held):
             return
         _unique("BID", [each.bid for each in tunnels])
+        sending = [each for each in tunnels if each.transmit]
+        require(not engine.config.simultaneous or len(sending) <= 1, "copies are sent up too")
         node = NodeForwarding(home_address, tunnels, engine.rules) if tunnels else None
         self._projected(host, home_address, node, held)
 

@@ -82,20 +82,27 @@ def _node(chance: Random, number: int) -> tuple[MobileNodeConfig, MobileNodeEntr
         for bid in range(1, chance.randint(1, MOST_INTERFACES) + 1)
     )
     exchange_policy = chance.random() < 0.8
+    multipath = chance.choice(("require", "require", "prefer", "prefer", "off", "off"))
     config = MobileNodeConfig(
         home_address,
         AGENT,
         keys,
         interfaces,
         policy(chance, len(interfaces)),
-        multipath=chance.choice(("require", "require", "prefer", "prefer", "off")),
+        multipath=multipath,
+        simultaneous=multipath == "off" and chance.random() < 0.6,
         lifetime_s=chance.choice((60, 300, 600, 1800)),
         exchange_policy=exchange_policy,
         accept_policy=not exchange_policy and chance.random() < 0.6,
         probe_interval_s=chance.choice((0.5, 2.0, 5.0, 10.0, 20.0)),
         probe_dead_after=chance.randint(2, 4),
     )
-    return config, MobileNodeEntry(home_address, keys, multipath=chance.random() < 0.9)
+    return config, MobileNodeEntry(
+        home_address,
+        keys,
+        multipath=chance.random() < 0.9,
+        simultaneous_bindings=chance.random() < 0.7,
+    )
 
 
 def association(chance: Random, taken: tuple[Association, ...] = ()) -> Association:
