@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import structs
 
+from flowbind.auth.aaa import CHAP_SPI, AaaAssociation
 from flowbind.auth.association import Replay, SecurityAssociation
 from flowbind.auth.authenticator import compute, verify
 from flowbind.auth.nonces import with_nonce
@@ -12,7 +13,15 @@ from flowbind.auth.replay import distance_s, to_ntp
 from flowbind.dataplane.normal import check
 from flowbind.effects import Effect, ProgramForwarding, SaveNode, SendDatagram
 from flowbind.engine.home_agent import HomeAgent
-from flowbind.events import EffectFailed, Event, Received, Restored, TimerExpired
+from flowbind.events import (
+    EffectFailed,
+    Event,
+    NotifyRequested,
+    Received,
+    Restored,
+    RevokeRequested,
+    TimerExpired,
+)
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry, OverwriteScope, UnknownBid
 from flowbind.model.encoding import from_msgpack, to_msgpack
@@ -29,6 +38,7 @@ START: Final = 1_800_000_000.0
 KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
 BY_TIMESTAMPS: Final = SecurityAssociation(256, bytes(range(16)))
 BY_NONCES: Final = SecurityAssociation(257, bytes(range(16, 32)), replay=Replay.NONCES)
+AAA: Final = AaaAssociation(CHAP_SPI, bytes(range(32, 48)))
 ASSOCIATIONS: Final = (BY_TIMESTAMPS, BY_NONCES)
 CONFIG: Final = HomeAgentConfig(
     AGENT, (IPv4Network("10.9.0.0/24"),), (MobileNodeEntry(HOME, ASSOCIATIONS),)
@@ -59,6 +69,9 @@ class _Run:
             unknown_bid=(UnknownBid.NONE_KNOWN, UnknownBid.ANY_UNKNOWN)[knobs >> 1 & 1],
             policy_in_reply=bool(knobs & 4),
             strict_reserved=bool(knobs & 8),
+            revocation=bool(knobs & 16),
+            notifications=bool(knobs & 32),
+            mobile_nodes=(MobileNodeEntry(HOME, ASSOCIATIONS, aaa=AAA if knobs & 64 else None),),
         )
         self.engine = self._new()
         self.accepted: int | None = None
@@ -71,7 +84,7 @@ class _Run:
 
     def all(self) -> None:
         steps = (self._ask, self._ask, self._ask, self._ask_again, self._wait, self._restart,
-                 self._say)  # fmt: skip
+                 self._say, self._operator)  # fmt: skip
         for _ in range(_MOST_STEPS):
             if not self.octets.left:
                 return
@@ -105,6 +118,15 @@ class _Run:
         covered += authentication_header(kind, association.spi, _AUTHENTICATOR_OCTETS)
         payload = covered + compute(covered, association)
         self._happens(Received(payload, IPv4Address(0x0A010002), 434, AGENT, 434))
+
+    def _operator(self) -> None:
+        choice = self.octets.number()
+        bid = (None, None, 1, 2)[choice & 3]
+        if choice & 4:
+            self._happens(NotifyRequested(HOME, "fuzzed", bid, acknowledge=bool(choice & 8)))
+        else:
+            address = IPv4Address(0x0A010002 + (choice << 12 & 0x70000)) if choice & 8 else None
+            self._happens(RevokeRequested(HOME, bid, address))
 
     def _identification(self, association: SecurityAssociation) -> int:
         record = self.engine.records.get(HOME)
@@ -182,3 +204,8 @@ class _Run:
             assert None not in bids or len(bids) == 1
             assert len(record.rules) <= MAX_RULES
             assert record.bindings or not record.rules
+            revoked = (
+                [each.care_of_address for each in record.contact.revoked] if record.contact else []
+            )
+            assert len(set(revoked)) == len(revoked)
+            assert not set(revoked) & set(addresses)

@@ -14,6 +14,7 @@ from flowbind.events import (
     Event,
     InterfaceDown,
     InterfaceUp,
+    NotifyRequested,
     PolicyReplaced,
     ProbeAnswered,
     Received,
@@ -75,6 +76,8 @@ class _Run:
             multipath=("prefer", "require", "off", "prefer")[choices >> 3 & 3],
             exchange_policy=not choices & 0x20,
             accept_policy=bool(choices & 0x40),
+            revocation=bool(choices & 0x80),
+            notifications=bool(choices & 0x80),
         )
         self.engine = self._new()
         self.sent: list[SendDatagram] = []
@@ -154,6 +157,7 @@ class _Run:
             PolicyReplaced(POLICY[: choice >> 3 & 3]),
             ProbeAnswered(choice >> 3 & 3, choice >> 5),
             Restored((self.engine.record,)),
+            NotifyRequested(HOME, "fuzzed", acknowledge=bool(choice & 8)),
         )
         event = events[choice % len(events)]
         if isinstance(event, Restored):
