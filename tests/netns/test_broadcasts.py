@@ -38,6 +38,7 @@ def ends(home_link, daemon):
     def start(asks):
         agent = daemon("home-agent", "ha", lambda keys: home_agent_toml('home-link = "mn2"' + keys))
         settings = f"broadcast-datagrams = {'true' if asks else 'false'}\n"
+        settings += 'home-network = "10.9.0.0/24"\n'
         node = daemon("mobile-node", "mn", lambda keys: mobile_node_toml(settings + keys))
         node.wait("both paths", lambda: len(agent.ask("bindings")["bindings"]) == 2)
         return agent, node
@@ -45,13 +46,13 @@ def ends(home_link, daemon):
     return start
 
 
-def cry(text, host="mn2", device="ha0", source="10.9.0.77"):
+def cry(text, host="mn2", device="ha0", source="10.9.0.77", to=EVERYBODY):
     """Broadcast a datagram on a link."""
     with inside(host), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as crier:
         crier.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         crier.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         crier.bind((source, 0))
-        crier.sendto(text, (EVERYBODY, 5000))
+        crier.sendto(text, (to, 5000))
 
 
 @pytest.mark.rfc("5944", "4.3", "FW-14")
@@ -59,7 +60,7 @@ def test_a_broadcast_at_home_is_heard_away_from_home(ends):
     agent, node = ends(asks=True)
     with socket_in("mn", socket.SOCK_DGRAM, ANY, 5000) as ear:
         for number in range(20):
-            cry(b"%d" % number)
+            cry(b"%d" % number, to=EVERYBODY if number % 2 else "10.9.0.255")
         heard = [ear.recvfrom(100) for _ in range(20)]
         assert [int(text) for text, _ in heard] == list(range(20))
         assert {source for _, (source, _port) in heard} == {"10.9.0.77"}

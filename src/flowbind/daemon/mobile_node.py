@@ -47,7 +47,7 @@ from flowbind.events import (
     RegisterRequested,
 )
 from flowbind.model.binding import Binding, NodeRecord
-from flowbind.model.config import HomeDetection, MobileNodeConfig
+from flowbind.model.config import HomeDetection, MobileNodeConfig, unusable_in
 from flowbind.model.tunnel import NodeForwarding
 from flowbind.store import open_store
 from flowbind.wire.iana import MOBILE_IP_PORT, IcmpType
@@ -69,7 +69,17 @@ def plane_settings(settings: MobileNodeSettings, identity: Identity | None = Non
         home_address=identity.home_address,
         default_route=settings.default_route,
         broadcasts=settings.engine.broadcast_datagrams,
+        home_broadcast=_home_broadcast(settings.engine),
     )
+
+
+def _home_broadcast(config: MobileNodeConfig) -> IPv4Address | None:
+    """The address of everybody at home, for a node that asks for broadcasts and knows it."""
+    network = config.home_network
+    if network is None or not config.broadcast_datagrams:
+        return None
+    everybody = network.broadcast_address
+    return everybody if everybody in unusable_in(network) else None
 
 
 def run(settings: MobileNodeSettings) -> None:

@@ -177,6 +177,8 @@ class EbpfDataPlane:
     def _broadcasts(self) -> tuple[IPv4Address, ...]:
         """What the host takes for its own beside its addresses. A home link has it by itself."""
         settings = self._settings
+        if settings.home_broadcast:
+            return (settings.home_broadcast,)
         if self._interception or not settings.discovery:
             return ()
         return tuple(each.broadcast_address for each in settings.home_networks)
