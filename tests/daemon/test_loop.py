@@ -9,8 +9,10 @@ import pytest
 from flowbind.daemon import clock
 from flowbind.daemon.loop import EngineLoop
 from flowbind.effects import Log, ProgramForwarding, SaveNode
-from flowbind.events import EffectFailed, InterfaceDown, Restored, TimerExpired
+from flowbind.engine.home_agent import HomeAgent
+from flowbind.events import EffectFailed, InterfaceDown, Received, Restored, TimerExpired
 from flowbind.model.binding import NodeRecord
+from flowbind.model.config import HomeAgentConfig
 from flowbind.model.tunnel import NodeForwarding
 
 HOME = IPv4Address("10.9.0.5")
@@ -132,3 +134,17 @@ def test_what_was_restored_is_for_the_caller_to_reconcile(loop, engine, performe
     assert loop.restore((record,)) == (node,)
     assert engine.events == [Restored((record,))]
     assert performer.lists == [[[SaveNode(record)]]]
+
+
+@pytest.mark.rfc("5944", "1.7", "LOG-2")
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_what_is_silently_discarded_is_logged_with_its_contents_where_asked_to(
+    performer, caplog, level
+):
+    home_agent = IPv4Address("198.51.100.1")
+    engine = HomeAgent(HomeAgentConfig(home_agent, (), ()))
+    caplog.set_level(level, "flowbind")
+    stranger = Received(b"\x63\x00", IPv4Address("192.0.2.66"), 40000, home_agent, 434)
+    run(lambda: EngineLoop(engine, performer).submit(stranger))
+    text = "no answer to 192.0.2.66:40000 (discarded_unknown-message-type): 6300"
+    assert caplog.messages == ([text] if level == "DEBUG" else [])

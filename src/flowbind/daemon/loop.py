@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from flowbind.daemon import clock
 from flowbind.daemon.perform import Performer
 from flowbind.effects import Effect, ProgramForwarding, RemoveForwarding
-from flowbind.events import Event, Restored, TimerExpired
+from flowbind.events import Event, Received, Restored, TimerExpired
 from flowbind.model.binding import NodeRecord
 from flowbind.model.tunnel import NodeForwarding
 
@@ -59,8 +59,19 @@ class EngineLoop:
     def submit(self, *events: Event) -> None:
         """Have the engine handle events that came together, and do what it asks."""
         now = self._now()
-        self._perform([self.engine.handle(event, now) for event in events])
+        handle = self._handle_and_tell if _log.isEnabledFor(logging.DEBUG) else self.engine.handle
+        self._perform([handle(event, now) for event in events])
         self.arm()
+
+    def _handle_and_tell(self, event: Event, now: float) -> list[Effect]:
+        """RFC 5944 1.7: what is silently discarded can be logged, with its contents."""
+        before = Counter(self.engine.statistics)
+        effects = self.engine.handle(event, now)
+        if isinstance(event, Received) and not effects:
+            reasons = ", ".join(self.engine.statistics - before)
+            source = f"{event.source}:{event.source_port}"
+            _log.debug("no answer to %s (%s): %s", source, reasons, event.payload.hex())
+        return effects
 
     def _perform(self, lists: list[list[Effect]]) -> None:
         for _round in range(_UNDO_ROUNDS):
