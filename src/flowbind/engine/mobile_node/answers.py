@@ -294,6 +294,7 @@ class Answers:
         intent.not_before = now
         exchange = self._registration.exchange
         exchange.denials += 1
+        exchange.denied = sent.carried or ()
         own = sent.via.config.bid
         named = (each for each in sent.carried or () if each.action is FlowAction.FORWARD)
         known = intent.bids_denied and all(own in each.bids for each in named)

@@ -77,8 +77,8 @@ class Exchange:
     `held` is the list that the BID `carrier` sent last, made of `policy`. `holders` are the BIDs
     that sent rules, answered or not, and were not seen to be deregistered since. `may_hold` is True
     as long as there may be rules of any BID, registered or not. `refused` means that this home
-    agent takes no policy of ours, `denials` counts how often it has not since it took the last one
-    that forwards anything.
+    agent takes no policy of ours, `denials` counts how often it has not, and the last time it was
+    `denied`, since it took one with all of that.
     """
 
     carrier: int | None = None
@@ -87,6 +87,7 @@ class Exchange:
     holders: frozenset[int] = frozenset()
     may_hold: bool = False
     refused: bool = False
+    denied: Sent = ()
     denials: int = 0
 
     def carries(self, bid: int) -> bool:
@@ -115,7 +116,7 @@ class Exchange:
         if overwritten:
             self.holders = frozenset({bid}) if carried else frozenset()
             self.may_hold = bool(carried)
-        if any(each.action is FlowAction.FORWARD for each in carried):
+        if all(each in carried for each in self.denied):
             self.denials = 0
         self.carrier, self.held, self.policy = bid, carried, policy
 

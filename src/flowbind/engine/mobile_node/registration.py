@@ -36,9 +36,10 @@ LOW_HALF: Final = 0xFFFFFFFF
 SILENT_TRIES_OF_A_FOUND_AGENT: Final = 6
 """A home agent that was found and has not answered so many tries is looked for again."""
 WHOLE: Final = 0xFFFFFFFF_FFFFFFFF
-UNSAVED: Final = 1 << 32
+UNSAVED: Final = 0x1_9E377000
 """How many timestamps a run may use without saving them, while its clock is behind and each is as
-close to the last as can be: those of a second.
+close to the last as can be: those of a second and a part of the golden ratio, by which the low
+halves of several runs in a row differ, too.
 """
 _REMEMBERED: Final = 64
 """Of how many requests a denial that comes late must not be taken for that of another one."""
