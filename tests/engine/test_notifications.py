@@ -16,6 +16,7 @@ from flowbind.engine.home_agent import HomeAgent
 from flowbind.engine.mobile_node import MobileNode
 from flowbind.engine.notifications import TRIES
 from flowbind.events import (
+    DeregisterRequested,
     EffectFailed,
     InterfaceUp,
     NotifyRequested,
@@ -531,3 +532,26 @@ def test_a_record_that_cannot_be_saved_acknowledges_nothing(ends):
     ends.wake("node")
     ends.carry()
     assert ends.said("node") == [(True, TEXT, "acknowledged")]
+
+
+@pytest.mark.parametrize("who", ENDS)
+def test_a_node_that_knows_how_wrong_its_clock_is_corrects_it(who):
+    ends = Ends()
+    ends.clock_s["node"] = 100.0
+    ends.up("wlan0")
+    ends.now += 10
+    ends.say(who)
+    ends.carry()
+    assert ends.said(who) == [(True, TEXT, "acknowledged")]
+    assert ends.counted(who, "notification_sent") == 1
+
+
+def test_a_node_without_a_binding_keeps_what_it_has_accepted(ends):
+    ends.say("agent")
+    ends.carry()
+    accepted = ends.record("node").contact
+    ends.happens("node", DeregisterRequested())
+    ends.carry()
+    assert ends.record("node").bindings == ()
+    (saved,) = [each for each in ends.last if isinstance(each, SaveNode)]
+    assert saved.record.contact == accepted

@@ -426,6 +426,26 @@ def test_a_message_that_could_not_be_sent_is_sent_later(desk):
     assert len(wake(desk)) == 1
 
 
+def test_a_registration_that_is_undone_brings_no_revocation_back(desk):
+    register(desk, 1)
+    desk.now += 5
+    revoke(desk)
+    desk.now += 0.5
+    register(desk, 1)
+    failed = EffectFailed(desk.last[1], tuple(desk.last[2:]), "no room")
+    desk.last = desk.engine.handle(failed, desk.now)
+    assert desk.bids == []
+    assert desk.record.contact.revoked == ()
+
+
+def test_an_acknowledgment_of_a_try_long_ago_is_late(desk):
+    register(desk, 1)
+    desk.now += 5
+    tries = [revoke(desk)[0].identifier, *(wake(desk)[0].identifier for _ in range(8))]
+    assert acknowledge(desk, tries[0]) == []
+    assert acknowledge(desk, tries[1]) != []
+
+
 def test_a_registration_that_is_undone_leaves_the_revocations_that_were_under_way(desk):
     register(desk, 1)
     desk.now += 5

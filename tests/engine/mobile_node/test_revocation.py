@@ -391,3 +391,12 @@ def test_a_restart_remembers_what_was_agreed_and_what_was_revoked(trip, make_tri
 def _requests(trip, effects):
     messages = [decode(each.payload) for each in trip.datagrams(effects)]
     return [each for each in messages if isinstance(each, RegistrationRequest)]
+
+
+def test_a_registration_that_is_under_way_waits_too(trip):
+    up(trip, "wlan0")
+    trip.wait(480)
+    assert trip.unanswered
+    assert revoke(trip, identifier=timestamp_of(trip.now)) is not None
+    assert not _requests(trip, trip.wait(FIRST_WAIT_S - 0.1))
+    assert _requests(trip, trip.wait(FIRST_WAIT_S + 0.2))

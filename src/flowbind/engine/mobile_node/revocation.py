@@ -63,7 +63,6 @@ class Revocations:
         if told and last and is_later(last[0], told.timestamp):
             raise Refused("reply-before-revocation")
         sent.revocation = told.timestamp if told else None
-        self._revoked.pop(sent.care_of_address, None)
 
     # ---- being revoked
 
