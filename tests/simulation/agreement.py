@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.engine.home_agent.projection import rules_in_force
 from flowbind.engine.mobile_node import MobileNode
+from flowbind.engine.mobile_node.identity import UNKNOWN
 from flowbind.model.binding import NodeRecord
-from flowbind.model.config import OverwriteScope, UnknownBid
+from flowbind.model.config import MobileNodeEntry, OverwriteScope, UnknownBid
 from flowbind.model.flow import FlowRule
 from flowbind.wire.iana import FlowAction
 from tests.simulation.hosts import Host
@@ -34,6 +35,12 @@ class Pair:
     leftovers: frozenset[int]
 
     @property
+    def entry(self) -> MobileNodeEntry:
+        """What the home agent is configured with of this node."""
+        entries = self.home_agent.config.mobile_nodes
+        return next(each for each in entries if each.name == self.node.config.name)
+
+    @property
     def wanted(self) -> list[Link]:
         """The links that are to be registered, and could be."""
         return [
@@ -43,9 +50,17 @@ class Pair:
         ]
 
     @property
+    def waiting(self) -> set[str]:
+        """The links that are left alone for a while, after a revocation or a relapse."""
+        now = self.host.now
+        paths = [each for each in self.node.paths if each.register_after > now]
+        return {each.name for each in paths}
+
+    @property
     def working(self) -> list[Link]:
         """Those that are not silent."""
-        return [each for each in self.wanted if not each.silent]
+        waiting = self.waiting
+        return [each for each in self.wanted if not each.silent and each.name not in waiting]
 
     @property
     def silent_bids(self) -> set[int]:
@@ -61,18 +76,33 @@ def disagreement(
         return "a daemon is down"
     home_address = host.engine.record.home_address
     record = agent.engine.records.get(home_address) or NodeRecord(home_address, 0)
+    if home_address == UNKNOWN and _is_exhausted(agent.engine):
+        return ""
     pair = Pair(agent, host, links, agent.engine, host.engine, record, orphans, leftovers)
-    entries = pair.home_agent.config.mobile_nodes
-    entry = next(each for each in entries if each.home_address == home_address)
-    if pair.node._registration.fallback.is_plain(host.now):
-        several = pair.node.config.simultaneous and entry.simultaneous_bindings
-        return _simultaneous_disagreement(pair) if several else _plain_disagreement(pair)
     if not pair.working:
         return ""
-    if not entry.multipath:
+    refused = not pair.entry.multipath and pair.node.config.multipath == "require"
+    if home_address == UNKNOWN:
+        return "" if refused else "the node has no home address"
+    return _disagreement_of_kind(pair)
+
+
+def _disagreement_of_kind(pair: Pair) -> str:
+    """A node has one binding of RFC 5944, several with the S bit, or those of RFC 7629."""
+    if pair.node.config.simultaneous and pair.entry.simultaneous_bindings:
+        return _simultaneous_disagreement(pair)
+    if pair.node._registration.fallback.is_plain(pair.host.now):
+        return _plain_disagreement(pair)
+    if not pair.entry.multipath:
         required = pair.node.config.multipath == "require"
         return "" if required else "152 has not made the node a plain one"
     return _binding_disagreement(pair) or _path_disagreement(pair) or _policy_disagreement(pair)
+
+
+def _is_exhausted(agent: HomeAgent) -> bool:
+    """Tell whether nodes ask for more home addresses than there are."""
+    wanted = [each for each in agent.config.mobile_nodes if each.home_address is None]
+    return len(wanted) > sum(network.num_addresses for network in agent.config.address_pool)
 
 
 def _plain_disagreement(pair: Pair) -> str:
@@ -86,9 +116,11 @@ def _plain_disagreement(pair: Pair) -> str:
 
 
 def _simultaneous_disagreement(pair: Pair) -> str:
+    """RFC 5944 3.3: every path that works is registered, as far as there is room."""
     held = {each.care_of_address for each in pair.record.bindings}
     working = {each.address for each in pair.working}
-    possible = working | {each.address for each in pair.links if each.silent}
+    possible = {each.address for each in pair.wanted}
+    possible |= {each.address for each in pair.links if each.silent}
     if not working:
         return ""
     if not pair.orphans and not held <= possible:
@@ -100,7 +132,7 @@ def _simultaneous_disagreement(pair: Pair) -> str:
     home_address = pair.record.home_address
     sending = {each.local for each in pair.host.paths(home_address) if each.transmit}
     theirs = {each.remote for each in pair.agent.paths(home_address)}
-    if len(sending) != 1 or not sending <= working or theirs != held:
+    if len(sending) != 1 or not sending <= possible or theirs != held:
         return f"the node sends by {sending} of {working}, the home agent to {theirs}"
     return ""
 

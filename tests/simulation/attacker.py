@@ -15,6 +15,7 @@ from flowbind.wire.iana import ExtensionType, ReplyCode
 from flowbind.wire.message import authentication_of, decode
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+from flowbind.wire.revocation import Revocation, RevocationAcknowledgment
 from tests.simulation.journal import Journal
 from tests.simulation.scenario import AGENT, association
 from tests.simulation.wire import garbled
@@ -112,6 +113,9 @@ class Attacker:
             message = self._other_request(message)
         elif isinstance(message, RegistrationReply):
             message = self._other_reply(message)
+        elif isinstance(message, Revocation | RevocationAcknowledgment):
+            later = message.identifier + self._chance.choice((0, 1, 1 << 31))
+            message = structs.replace(message, identifier=later % (1 << 32), extensions=())
         else:
             return seen
         return structs.replace(seen, payload=protect(message, _KIND, self._own_key(seen.payload)))

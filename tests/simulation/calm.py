@@ -142,11 +142,10 @@ class Calm:
     def _held(self, host: Host) -> set[object]:
         """What is registered of the links that work. A plain node may choose another one."""
         world = self._world
-        engine = world.agent.engine
-        home_address = world.scenario.nodes[world.number_of(host)].home_address
+        engine, node = world.agent.engine, host.engine
         assert isinstance(engine, HomeAgent)
-        assert home_address is not None
-        record = engine.records.get(home_address)
+        assert isinstance(node, MobileNode)
+        record = engine.records.get(node.record.home_address)
         working = {each.address for each in world.links_of(host) if not each.silent}
         return {
             (each.bid, each.care_of_address)

@@ -7,8 +7,8 @@ stays much the same, so what a failure does not need can be left out.
 from random import Random
 
 KINDS = (
-    "attacker", "clocks", "crashes", "effects", "flaps", "keys", "nat", "operator", "outages",
-    "silence", "weather",
+    "attacker", "clocks", "crashes", "effects", "flaps", "home-link", "keys", "nat", "operator",
+    "outages", "revocation", "silence", "weather",
 )  # fmt: skip
 
 

@@ -58,7 +58,9 @@ class Invariants:
         if event is None:
             self.traffic.started(host)
         if isinstance(host.engine, HomeAgent):
-            for record in host.engine.records.values():
+            records = host.engine.records
+            _unique("NAI", [each.nai for each in records.values() if each.nai is not None])
+            for record in records.values():
                 self._check_agent(host, host.engine, record)
         elif isinstance(host.engine, MobileNode):
             self._check_node(host, host.engine)
@@ -81,13 +83,13 @@ class Invariants:
         _unique("BID", [each.bid for each in record.bindings if each.bid is not None])
         _unique("care-of address", [each.care_of_address for each in record.bindings])
         _unique("selector", [(each.action, each.selector) for each in record.rules])
+        entry = engine.identities.entries[home_address]
         plain = [each for each in record.bindings if each.bid is None]
         require(len(plain) in {0, len(record.bindings)}, "a binding without BID among others")
+        several = entry.simultaneous_bindings
+        require(len(plain) <= 1 or several, "simultaneous bindings that are not allowed")
         most = engine.config.max_bindings
         require(len(record.bindings) <= most, f"{home_address} has more than {most} bindings")
-        entry = next(e for e in engine.config.mobile_nodes if e.home_address == home_address)
-        granted = entry.simultaneous_bindings or len(plain) <= 1
-        require(granted, f"{home_address} has simultaneous bindings that nobody grants")
         self._projected(host, home_address, project(engine.config, entry, record), held)
 
     def _check_node(self, host: Host, engine: MobileNode) -> None:
@@ -99,8 +101,7 @@ class Invariants:
         _unique("BID", [each.bid for each in tunnels])
         sending = [each for each in tunnels if each.transmit]
         require(not engine.config.simultaneous or len(sending) <= 1, "copies are sent up too")
-        node = NodeForwarding(home_address, tunnels, engine.rules) if tunnels else None
-        self._projected(host, home_address, node, held)
+        self._projected(host, home_address, engine._forwarding, held)
 
     def _seen(self, host: Host, home_address: IPv4Address, *things: object) -> bool:
         """Tell whether these very things were found in order by the last look."""

@@ -23,6 +23,9 @@ from flowbind.wire.traffic_selector import Span, TrafficSelector
 
 AGENT = IPv4Address("198.51.100.1")
 NETWORK = IPv4Network("10.9.0.0/24")
+POOL = IPv4Network("10.9.0.128/28")
+TINY_POOL = IPv4Network("10.9.0.128/31")
+HOME_LINK = "home0"
 MOST_NODES = 4
 MOST_INTERFACES = 4
 PORTS = tuple(range(1000, 1012))
@@ -56,6 +59,11 @@ def scenario(chance: Random) -> Scenario:
         policy_in_reply=chance.random() < 0.4,
         strict_reserved=chance.random() < 0.3,
         static_flows=chance.choice(((), static)),
+        revocation=chance.random() < 0.6,
+        home_link=chance.choice((HOME_LINK, None)),
+        advertisement_interval_s=chance.choice((4.0, 600.0)),
+        # Seldom there are too few for all.
+        address_pool=(chance.choice((POOL, POOL, POOL, TINY_POOL)),),
     )
     return Scenario(agent, tuple(config for config, _entry in pairs), _start(chance))
 
@@ -68,7 +76,8 @@ def _start(chance: Random) -> float:
 
 
 def _node(chance: Random, number: int) -> tuple[MobileNodeConfig, MobileNodeEntry]:
-    home_address = NETWORK[5 + number]
+    nai = chance.choice((None, None, f"node{number}@example.net"))
+    home_address = None if nai and chance.random() < 0.7 else NETWORK[5 + number]
     keys = (association(chance),)
     interfaces = tuple(
         InterfaceConfig(
@@ -96,13 +105,17 @@ def _node(chance: Random, number: int) -> tuple[MobileNodeConfig, MobileNodeEntr
         accept_policy=not exchange_policy and chance.random() < 0.6,
         probe_interval_s=chance.choice((0.5, 2.0, 5.0, 10.0, 20.0)),
         probe_dead_after=chance.randint(2, 4),
+        revocation=chance.random() < 0.7,
+        nai=nai,
     )
-    return config, MobileNodeEntry(
+    entry = MobileNodeEntry(
         home_address,
         keys,
         multipath=chance.random() < 0.9,
         simultaneous_bindings=chance.random() < 0.7,
+        nai=nai,
     )
+    return config, entry
 
 
 def association(chance: Random, taken: tuple[Association, ...] = ()) -> Association:

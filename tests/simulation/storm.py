@@ -2,9 +2,21 @@
 
 from collections.abc import Callable
 from functools import partial
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from flowbind.events import DeregisterRequested, PolicyReplaced, RegisterRequested
+from flowbind.engine.mobile_node import MobileNode
+from flowbind.events import (
+    DeregisterRequested,
+    IcmpReceived,
+    LinkAddress,
+    LinkDown,
+    LinkUp,
+    PolicyReplaced,
+    RegisterRequested,
+    RevokeRequested,
+)
+from flowbind.wire.agent_discovery import AgentSolicitation
 from tests.simulation.hosts import Host
 from tests.simulation.scenario import policy
 from tests.simulation.wire import Link, Weather, tell
@@ -16,6 +28,7 @@ STEPS_S = (-600.0, -60.0, -8.0, -1.0, 0.5, 3.0, 10.0, 100.0, 3600.0)
 FAR_STEPS_S = (-31_536_000.0, -86_400.0, 86_400.0, 31_536_000.0)
 MOST_AHEAD_S = 70_000_000.0
 OUTAGE_S = (1800.0, 7200.0)
+UNSPECIFIED = IPv4Address(0)
 NOTICED_AFTER_S = 120.0
 """How long after the home agent has gone a node has settled down to asking seldom."""
 
@@ -39,6 +52,8 @@ class Storm:
             "clocks": (self._set_clock, 1, 0.5),
             "keys": (self._change_key, 1, 0.5),
             "nat": (self._rebind, 1, 1.0),
+            "revocation": (self._revoke, 1, 0.5),
+            "home-link": (self._shake_home_link, 1, 0.5),
         }
         deeds: list[Callable[[Link], None]] = []
         for kind, (deed, weight, share) in kinds.items():
@@ -109,6 +124,34 @@ class Storm:
                 host.submit(DeregisterRequested(name))
             case _:
                 host.submit(RegisterRequested(name))
+
+    def _revoke(self, link: Link) -> None:
+        """Have the home agent end a binding of a node, or all."""
+        engine = link.host.engine
+        if not isinstance(engine, MobileNode) or engine.identity.home_address is None:
+            return
+        self._world.traffic.excused(self._world.links_of(link.host))
+        bid, address = self._operator.choice(((None, None), (link.bid, None), (None, link.address)))
+        event = RevokeRequested(engine.identity.home_address, bid, address)
+        self._world.agent.submit(event)
+
+    def _shake_home_link(self, _link: Link) -> None:
+        """Take the home link down, or have it come up, or ask on it who is there."""
+        agent, config = self._world.agent, self._world.scenario.agent
+        if config.home_link is None:
+            return
+        address = LinkAddress(config.home_networks[0][1], config.home_networks[0].prefixlen)
+        solicitation = IcmpReceived(AgentSolicitation().encode(), UNSPECIFIED, config.home_link)
+        agent.submit(
+            self._chance.choice(
+                (
+                    LinkUp(config.home_link, (address,)),
+                    LinkUp(config.home_link),
+                    LinkDown(config.home_link),
+                    solicitation,
+                )
+            )
+        )
 
     def _stop(self, link: Link) -> None:
         """Stop a daemon now, or in the middle of what it does next; it is started again."""

@@ -13,16 +13,18 @@ from msgspec import structs
 
 from flowbind.auth.association import Replay
 from flowbind.auth.replay import distance_s
-from flowbind.effects import Effect, Log, SendDatagram, SendProbe
+from flowbind.effects import AnnounceAddress, Effect, Log, SendDatagram, SendIcmp, SendProbe
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.engine.mobile_node import MobileNode
 from flowbind.events import Received
 from flowbind.model.binding import NodeRecord
-from flowbind.wire.iana import ExtensionType, ReplyCode
+from flowbind.wire.iana import ExtensionType, MessageType, ReplyCode
 from flowbind.wire.message import authentication_of, decode, first
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+from flowbind.wire.revocation import Revocation, RevocationAcknowledgment
 from tests.simulation.hosts import Host
+from tests.simulation.scenario import HOME_LINK
 from tests.simulation.violation import require
 from tests.simulation.wire import Link
 
@@ -30,6 +32,7 @@ BURST = 16
 """How many requests more than one a second an interface may send at once (RFC 5944 3.6): it may
 speak for the three others too, and each is repeated after 1, 2 and 4 s."""
 PROBES_AT_ONCE = 12
+MOST_131_A_SECOND = 1
 MOST_133_A_SECOND = 12
 """Four sources hear of each of three reasons."""
 PER_MINUTE = 18
@@ -38,6 +41,13 @@ register, and as often to deregister what is no more."""
 LOW_HALF = 0xFFFFFFFF
 ACCEPTED = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS})
 KIND = ExtensionType.MOBILE_HOME_AUTHENTICATION
+_MARKS: "dict[int, slice[int, int]]" = {
+    MessageType.REGISTRATION_REQUEST: slice(16, 24),
+    MessageType.REGISTRATION_REPLY: slice(12, 20),
+    MessageType.REVOCATION: slice(16, 20),
+    MessageType.REVOCATION_ACKNOWLEDGMENT: slice(8, 12),
+}
+_REST = slice(0, 4)
 
 Records = dict[IPv4Address, NodeRecord]
 
@@ -68,14 +78,16 @@ class Traffic:
     agent_gone: bool = False
     _requests: dict[bytes, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     _replies: dict[bytes, list[bytes]] = field(default_factory=lambda: defaultdict(list))
-    _lows: set[tuple[IPv4Address, int]] = field(default_factory=set[tuple[IPv4Address, int]])
+    _lows: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _addressees: dict[bytes, set[str]] = field(default_factory=dict[bytes, set[str]])
+    _revoked_at: dict[tuple[str, IPv4Address], float] = field(
+        default_factory=dict[tuple[str, IPv4Address], float]
+    )
     _heard: set[tuple[str, bytes]] = field(default_factory=set[tuple[str, bytes]])
     _granted: set[bytes] = field(default_factory=set[bytes])
     _granting: dict[SendDatagram, bytes] = field(default_factory=dict[SendDatagram, bytes])
-    _latest: dict[IPv4Address, int] = field(default_factory=dict[IPv4Address, int])
-    _denied: dict[tuple[IPv4Address, int], deque[float]] = field(
-        default_factory=lambda: defaultdict(deque)
-    )
+    _latest: dict[str, int] = field(default_factory=dict[str, int])
+    _denied: dict[tuple[str, int], deque[float]] = field(default_factory=lambda: defaultdict(deque))
     _used: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     _said_at: dict[tuple[str, object], float] = field(
         default_factory=dict[tuple[str, object], float]
@@ -116,6 +128,8 @@ class Traffic:
         elif genuine in self._granted:
             require(_bare(engine.records) == _bare(before), "a replay changed a binding")
             require(ACCEPTED.isdisjoint(codes), "a replay was accepted")
+        elif genuine[0] != MessageType.REGISTRATION_REQUEST:
+            self._granted.add(genuine)
         elif not ACCEPTED.isdisjoint(codes):
             self._granting[replies[0]] = genuine
 
@@ -136,12 +150,16 @@ class Traffic:
         require(said <= 8 * heard, f"{event.source} is sent {said} octets for {heard}")
 
     def node_heard(
-        self, host: Host, engine: MobileNode, event: Received, effects: list[Effect], before: object
+        self,
+        host: Host,
+        engine: MobileNode,
+        event: Received,
+        effects: list[Effect],
+        before: object,
     ) -> None:
         """A mobile node has taken in a datagram."""
         genuine = _known(self._replies, event.payload)
-        home_address = engine.record.home_address.packed
-        if genuine is not None and genuine[4:8] == home_address:
+        if genuine is not None and host.name in self._addressees.get(genuine, ()):
             key = (host.name, genuine)
             if key not in self._heard:
                 self._heard.add(key)
@@ -157,68 +175,111 @@ class Traffic:
 
     def agent_sends(self, datagram: SendDatagram) -> None:
         """A reply may leave: nothing is accepted twice, nothing forged is answered but by 131."""
-        self._replies[datagram.payload[12:20]].append(datagram.payload)
-        reply = decode(datagram.payload)
-        require(isinstance(reply, RegistrationReply), "a home agent sends something else")
-        assert isinstance(reply, RegistrationReply)
-        home_address = reply.home_address
-        now = self.agent.now
-        if reply.code == ReplyCode.MOBILE_NODE_FAILED_AUTHENTICATION:
-            self._deny(home_address, reply.code, now, most=1)
+        self._replies[_mark(datagram.payload)].append(datagram.payload)
+        message = decode(datagram.payload)
+        if isinstance(message, Revocation):
+            self._revokes(datagram, message)
             return
-        if reply.code == ReplyCode.IDENTIFICATION_MISMATCH:
-            self._deny(home_address, reply.code, now, most=MOST_133_A_SECOND)
-        low = reply.identification & LOW_HALF
-        require((home_address, low) in self._lows, "a request nobody made is answered")
-        if reply.code in ACCEPTED:
-            self._accepted(datagram, reply)
+        require(isinstance(message, RegistrationReply), "a home agent sends something else")
+        assert isinstance(message, RegistrationReply)
+        now = self.agent.now
+        askers = self._lows[message.identification & LOW_HALF]
+        name = self._name_of(message.home_address)
+        # Several nodes without a home address may have asked at the same moment of a second.
+        whose = name or ",".join(sorted(askers))
+        self._addressees[datagram.payload] = {name} if name else askers
+        if message.code == ReplyCode.MOBILE_NODE_FAILED_AUTHENTICATION:
+            self._deny(whose, message.code, now, most=MOST_131_A_SECOND)
+            return
+        if message.code == ReplyCode.IDENTIFICATION_MISMATCH:
+            self._deny(whose, message.code, now, most=MOST_133_A_SECOND)
+        require(askers, "a request nobody made is answered")
+        if message.code in ACCEPTED:
+            self._accepted(datagram, message, whose)
 
-    def _deny(self, home_address: IPv4Address, code: int, now: float, *, most: int) -> None:
-        said = self._denied[home_address, code]
+    def _deny(self, whose: str, code: int, now: float, *, most: int) -> None:
+        said = self._denied[whose, code]
         while said and now - said[0] >= 1.0:
             said.popleft()
         said.append(now)
-        require(len(said) <= most, f"{home_address} is denied with {code} too often")
+        require(len(said) <= most, f"{whose} is denied with {code} too often")
 
-    def _accepted(self, datagram: SendDatagram, reply: RegistrationReply) -> None:
+    def _accepted(self, datagram: SendDatagram, reply: RegistrationReply, name: str) -> None:
         request = self._granting.pop(datagram, None)
         require(request is not None, "a reply accepts what was not granted")
         assert request is not None
-        require(request not in self._granted, f"{reply.home_address}: a replay was accepted")
+        require(request not in self._granted, f"{name}: a replay was accepted")
         self._granted.add(request)
         stored = {each.home_address: each for each in self.agent.store.load()}
         record = stored.get(reply.home_address)
         if self._uses_nonces(reply):
             require(record and record.nonce is not None, "a nonce is told that is not durable")
             return
-        last = self._latest.get(reply.home_address)
+        last = self._latest.get(name)
         later = last is None or distance_s(reply.identification, last) > 0
-        require(later, f"{reply.home_address}: an earlier request was accepted")
-        self._latest[reply.home_address] = reply.identification
+        require(later, f"{name}: an earlier request was accepted")
+        self._latest[name] = reply.identification
         durable = record and distance_s(record.identification, reply.identification) >= 0
-        require(durable, f"{reply.home_address} was told what is not durable")
+        require(durable, f"{name} was told what is not durable")
 
     def _uses_nonces(self, reply: RegistrationReply) -> bool:
         engine = self.agent.engine
         authentication = authentication_of(reply, KIND)
         assert isinstance(engine, HomeAgent)
         assert authentication is not None
-        entry = next(
-            each for each in engine.config.mobile_nodes if each.home_address == reply.home_address
-        )
+        entry = engine.identities.entries[reply.home_address]
         spis = {each.spi: each.replay for each in entry.associations}
         return spis[authentication.spi] is Replay.NONCES
+
+    def _revokes(self, datagram: SendDatagram, message: Revocation) -> None:
+        """A revocation may leave, once a second for each binding (RFC 3543 3.3)."""
+        engine = self.agent.engine
+        assert isinstance(engine, HomeAgent)
+        name = self._name_of(message.home_address)
+        require(name is not None, "a revocation for nobody")
+        assert name is not None
+        self._addressees[datagram.payload] = {name}
+        key = (name, message.foreign_domain)
+        since_s = self.agent.now - self._revoked_at.get(key, float("-inf"))
+        require(since_s > 0.999, f"{name} is told again after {since_s} s")
+        self._revoked_at[key] = self.agent.now
+        bound = {each.care_of_address for each in engine.records[message.home_address].bindings}
+        require(message.foreign_domain not in bound, "what is registered is said to be revoked")
+
+    def _name_of(self, home_address: IPv4Address) -> str | None:
+        """Return the node that has a home address now, None if none does."""
+        engine = self.agent.engine
+        assert isinstance(engine, HomeAgent)
+        entry = engine.identities.entries.get(home_address)
+        numbers = {each.name: at for at, each in enumerate(engine.config.mobile_nodes)}
+        return None if entry is None else f"node{numbers[entry.name]}"
+
+    def advertised(self, icmp: SendIcmp, at: float) -> None:
+        """An advertisement may leave, once a second (RFC 5944 2.3)."""
+        require(icmp.interface == HOME_LINK, "advertised elsewhere")
+        bucket = self._buckets.setdefault("advertisements", Bucket(burst=2.0))
+        require(bucket.take(at), "advertisements in a storm")
+
+    def announced(self, announcement: AnnounceAddress) -> None:
+        """An address may be announced, if it is some node's."""
+        engine = self.agent.engine
+        assert isinstance(engine, HomeAgent)
+        known = announcement.address in engine.records
+        require(known and announcement.interface == HOME_LINK, "another host's address announced")
 
     # ---- what a mobile node sends
 
     def node_sends(self, host: Host, datagram: SendDatagram, at: float) -> None:
         """A request may leave: none too many of them, and none too soon (RFC 5944 3.6, 3.6.3)."""
+        self._requests[_mark(datagram.payload)].append(datagram.payload)
         request = decode(datagram.payload)
+        if isinstance(request, RevocationAcknowledgment):
+            # It answers a message, and those are counted.
+            return
         assert isinstance(request, RegistrationRequest)
         assert isinstance(host.engine, MobileNode)
         name = datagram.interface or ""
-        self._requests[datagram.payload[16:24]].append(datagram.payload)
-        self._lows.add((request.home_address, request.identification & LOW_HALF))
+        self._lows[request.identification & LOW_HALF].add(host.name)
         if host.engine.config.association.replay is Replay.TIMESTAMPS:
             # Of what a run has sent in vain, the next one knows nothing.
             used = (host.starts, request.identification)
@@ -260,6 +321,7 @@ class Traffic:
         """A daemon has started: it does not know what it has said before."""
         if host is self.agent:
             self._denied.clear()
+            self._revoked_at.clear()
 
     def settled(self, host: Host) -> None:
         """All that a host was told is done: what was not sent will not be."""
@@ -278,10 +340,14 @@ class Traffic:
         return self._buckets.setdefault(name, Bucket())
 
 
+def _mark(payload: bytes) -> bytes:
+    """Return what tells a message from most others of its kind: its Identification, as sent."""
+    return payload[_MARKS.get(payload[0] if payload else 0, _REST)]
+
+
 def _known(sent: dict[bytes, list[bytes]], payload: bytes) -> bytes | None:
     """Return what was sent and is all of this datagram but for what stands behind it."""
-    at = 16 if payload[:1] == b"\x01" else 12
-    for each in sent.get(payload[at : at + 8], ()):
+    for each in sent.get(_mark(payload), ()):
         if payload.startswith(each):
             return each
     return None

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from flowbind.effects import SendDatagram, SendProbe
 from flowbind.events import InterfaceUp, ProbeAnswered, Received
+from flowbind.wire.iana import MOBILE_IP_PORT
 from tests.simulation.hosts import Host, Schedule
 from tests.simulation.nat import Nat
 
@@ -44,10 +45,11 @@ class Link:
 
     def inward(self, received: Received) -> Received | None:
         """Return a reply as the node will see it, None if it is not for this interface."""
-        here = (self.address, self.port)
         if self.nat is None:
-            ends = (received.destination, received.destination_port)
-            return structs.replace(received, interface=self.name) if ends == here else None
+            # What the home agent begins goes to port 434.
+            heard = received.destination_port in {self.port, MOBILE_IP_PORT}
+            here = heard and received.destination == self.address
+            return structs.replace(received, interface=self.name) if here else None
         if self.address is None or not self.nat.is_for(received):
             return None
         return structs.replace(
@@ -101,7 +103,7 @@ class Wire:
         link = self.links[datagram.interface or ""]
         if link.address != datagram.source or link.silent_up:
             return
-        received = link.outward(_received(datagram, link.port))
+        received = link.outward(_received(datagram, datagram.source_port or link.port))
         self.overheard(received)
         for each in self._copies(received):
             self.schedule(self._delay_s(link), partial(self.heard_by_agent, each))

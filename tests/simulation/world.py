@@ -10,10 +10,10 @@ from functools import partial
 from ipaddress import IPv4Address
 
 from flowbind.daemon.perform import Outlets
-from flowbind.effects import SendDatagram, SendProbe
+from flowbind.effects import AnnounceAddress, SendDatagram, SendIcmp, SendProbe
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.engine.mobile_node import MobileNode
-from flowbind.events import InterfaceDown, Received
+from flowbind.events import InterfaceDown, LinkAddress, LinkUp, Received
 from flowbind.model.config import MobileNodeConfig
 from tests.simulation.attacker import Attacker
 from tests.simulation.calm import Calm
@@ -56,9 +56,13 @@ class World:
         self.storm, self.calm = Storm(self), Calm(self)
 
     def _set_up(self) -> None:
+        part = self.chances.of("advertising").random
         self.agent = self._host(
-            "agent", lambda nonces: HomeAgent(self.keys.agent_config, nonces), self._agent_sends
+            "agent",
+            lambda nonces: HomeAgent(self.keys.agent_config, nonces, part),
+            self._agent_sends,
         )
+        self.agent.started = self._tell_home_link
         self.traffic = Traffic(self.agent)
         self.agent.watcher = invariants = Invariants(self.traffic)
         self.wire = Wire(
@@ -115,7 +119,7 @@ class World:
         clock.ahead_s = -clock.wall() + self.now
         if self.chances.allow("clocks"):
             clock.ahead_s += chance.choice((0.0, 0.0, -2.0, 5.0, 1e4))
-        outlets = Outlets(send, lambda probe: self._probe(host, probe))
+        outlets = Outlets(send, lambda probe: self._probe(host, probe), self._says, self._announces)
         nonces = partial(self.chances.of(f"nonces {name}").getrandbits, 32)
         trouble = self.chances.of(f"effects {name}")
         host = Host(
@@ -161,6 +165,12 @@ class World:
     def _probe(self, host: Host, probe: SendProbe) -> None:
         self.traffic.node_probes(host, probe, self.now)
         self.wire.probe(probe)
+
+    def _says(self, icmp: SendIcmp) -> None:
+        self.traffic.advertised(icmp, self.now)
+
+    def _announces(self, announcement: AnnounceAddress) -> None:
+        self.traffic.announced(announcement)
 
     def _heard_by_agent(self, received: Received) -> None:
         """Take in a datagram; a busy daemon reads several at once."""
@@ -221,6 +231,13 @@ class World:
         """A daemon that has started looks at its interfaces."""
         for link in self.links_of(host):
             self.schedule(self._chance.choice(self.links_told_after_s), partial(tell, link))
+
+    def _tell_home_link(self, host: Host) -> None:
+        """A home agent that has started looks at its home link."""
+        link, network = self.scenario.agent.home_link, self.scenario.agent.home_networks[0]
+        if link is not None:
+            address = LinkAddress(network[1], network.prefixlen)
+            self.schedule(0.01, lambda: host.submit(LinkUp(link, (address,))))
 
     # ---- daemons
 
