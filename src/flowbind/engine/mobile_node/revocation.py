@@ -20,7 +20,7 @@ from flowbind.engine.hearing import understood
 from flowbind.engine.mobile_node.identity import UNKNOWN
 from flowbind.engine.mobile_node.messages import support_of
 from flowbind.engine.mobile_node.registration import Registration
-from flowbind.engine.mobile_node.state import Aim, Interface, Sent
+from flowbind.engine.mobile_node.state import Interface, Sent
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.wire.errors import WireError
@@ -142,9 +142,6 @@ class Revocations:
         wait_s = self._wait_s(interface, now)
         self._registration.unbind(interface, now, confirmed=True)
         interface.register_after = now + wait_s
-        under_way = self._registration.intents.find(Aim.REGISTER, interface)
-        if under_way:
-            under_way.not_before = max(under_way.not_before, interface.register_after)
         text = f"{interface.name}: the home agent has revoked the binding"
         return Log("warning", f"{text}, to be registered again in {wait_s:.1f} s")
 
