@@ -30,6 +30,7 @@ OTHERWISE: Final = "otherwise"
 _TITLES: Final = {
     "7629": "RFC 7629: Flow-Binding Support for Mobile IP",
     "5944": "RFC 5944: IP Mobility Support for IPv4",
+    "4433": "RFC 4433: Mobile IPv4 Dynamic Home Agent (HA) Assignment",
     "2794": "RFC 2794: Mobile IP Network Access Identifier Extension for IPv4",
     "3543": "RFC 3543: Registration Revocation in Mobile IPv4",
     "6098": "RFC 6098: Generic Notification Message for Mobile IPv4",

@@ -141,6 +141,8 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "advertisement_interval_s": 600.0,
         "address_pool": [],
         "discovery": False,
+        "max_nodes": None,
+        "redirect_to": None,
         "mobile_nodes": [],
     }
 

@@ -95,3 +95,49 @@ def test_a_mobile_node_may_be_configured_by_its_name_alone(read, configuration):
 def test_a_mobile_node_without_any_name(problems, configuration):
     tables = configuration("mobile-node", ["mobile-node", "home-address"], ...)
     assert problems(tables) == ["[mobile-node]: home-address: missing, and there is no nai instead"]
+
+
+def test_a_mobile_node_may_be_assigned_its_home_agent(read, configuration):
+    tables = configuration("mobile-node", ["mobile-node", "nai"], "a@x")
+    for key in ("home-address", "home-agent"):
+        del tables["mobile-node"][key]
+    tables["mobile-node"]["assigning-home-agents"] = ["198.51.100.1", "198.51.100.2"]
+    config = read(tables).engine
+    assert (config.home_agent, config.home_address) == (None, None)
+    assert [str(each) for each in config.assigning_home_agents] == ["198.51.100.1", "198.51.100.2"]
+
+
+def test_an_assignment_goes_with_nothing_that_says_the_same(problems, configuration):
+    place = ["mobile-node", "assigning-home-agents"]
+    assert problems(configuration("mobile-node", place, ["198.51.100.1"])) == [
+        "[mobile-node]: assigning-home-agents: they say what home-agent would",
+        "[mobile-node]: assigning-home-agents: they say what home-address would",
+        "[mobile-node]: assigning-home-agents: only a node with a nai is assigned a home agent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"max-nodes": 5}, "max-nodes, redirect-to: one says nothing without the other"),
+        (
+            {"redirect-to": "192.0.2.1"},
+            "max-nodes, redirect-to: one says nothing without the other",
+        ),
+        (
+            {"max-nodes": 5, "redirect-to": "198.51.100.1"},
+            "redirect-to: this is the home agent's own address",
+        ),
+    ],
+)
+def test_a_redirection_leads_elsewhere(problems, configuration, changes, problem):
+    tables = configuration("home-agent")
+    tables["home-agent"].update(changes)
+    assert problems(tables) == [f"[home-agent]: {problem}"]
+
+
+def test_a_redirection(read, configuration):
+    tables = configuration("home-agent")
+    tables["home-agent"].update({"max-nodes": 0, "redirect-to": "192.0.2.1"})
+    config = read(tables).engine
+    assert (config.max_nodes, str(config.redirect_to)) == (0, "192.0.2.1")

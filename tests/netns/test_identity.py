@@ -77,3 +77,15 @@ def test_an_address_that_went_to_another_node_is_replaced_under_way(named):
     for host, home_address in zip(("mn", "mn2"), map(IPv4Address, theirs), strict=True):
         assert ping("cn", CORRESPONDENT, home_address)
         assert ping(host, home_address, CORRESPONDENT)
+
+
+@pytest.mark.rfc("4433", "5.1.2", "DHA-MN-4")
+def test_a_node_is_assigned_its_home_agent_and_its_address(named):
+    # Nobody is at the first of the two.
+    agents = ["198.51.100.77", "198.51.100.1"]
+    named.change("mn", home_agent=None, assigning_home_agents=agents)
+    named.start("ha")
+    named.start("mn")
+    home_address = IPv4Address(named.up("mn", 2))
+    assert named.ask("mn", "status")["home_agent"] == "198.51.100.1"
+    assert ping("cn", CORRESPONDENT, home_address)

@@ -123,6 +123,8 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     advertisement_interval_s: float
     address_pool: tuple[str, ...]
     discovery: bool
+    max_nodes: int | None
+    redirect_to: str | None
     mobile_nodes: tuple[NodeReport, ...]
 
 
@@ -132,6 +134,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     home_address: str | None
     nai: str | None
     home_agent: str | None
+    assigning_home_agents: tuple[str, ...]
     spi: int
     algorithm: str
     associations: tuple[AssociationReport, ...]
@@ -193,6 +196,7 @@ def describe(settings: Settings) -> Report:
         home_address=str(config.home_address) if config.home_address else None,
         nai=config.nai,
         home_agent=str(config.home_agent) if config.home_agent else None,
+        assigning_home_agents=tuple(map(str, config.assigning_home_agents)),
         spi=config.association.spi,
         algorithm=config.association.algorithm.value,
         associations=tuple(map(_association_report, config.associations)),
@@ -240,6 +244,8 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         advertisement_interval_s=config.advertisement_interval_s,
         address_pool=tuple(map(str, config.address_pool)),
         discovery=config.discovery,
+        max_nodes=config.max_nodes,
+        redirect_to=str(config.redirect_to) if config.redirect_to else None,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
     )
 
@@ -340,6 +346,8 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
         yield "  AAA            every request needs a Mobile-AAA authenticator"
     if report.discovery:
         yield "  discovery      answered on the broadcast addresses of the home networks"
+    if report.redirect_to:
+        yield f"  redirection    to {report.redirect_to} once {report.max_nodes} nodes are here"
     if report.address_pool:
         yield f"  address pool   {', '.join(report.address_pool)}"
     yield ""
@@ -385,11 +393,17 @@ def _replay_text(association: AssociationReport) -> str:
     return f"clock within {_duration(association.timestamp_tolerance_s)}"
 
 
+def _whose_text(report: MobileNodeReport) -> str:
+    if report.assigning_home_agents:
+        return f"assigned by {' or '.join(report.assigning_home_agents)}"
+    return report.home_agent or "to be found"
+
+
 def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
     dead_after_s = report.probe_interval_s * report.probe_dead_after
     address = report.home_address or "an address that it is given"
     node = f"{report.nai}, {address}" if report.nai else address
-    yield f"mobile node {node}, home agent {report.home_agent or 'to be found'}"
+    yield f"mobile node {node}, home agent {_whose_text(report)}"
     names = chain(("association",), repeat("in readiness"))
     for name, each in zip(names, report.associations, strict=False):
         yield f"  {name:<13}  SPI {each.spi}, {each.algorithm}, {each.replay}"

@@ -45,6 +45,7 @@ DEFAULT_DEVICE: Final = "mip0"
 _LIFETIME: Final = values.whole_seconds("1s", "65534s")
 _HIGHEST_BID: Final = 254
 _MOST_PROBES: Final = 100
+_MOST_NODES: Final = 1 << 24
 
 _HOME_AGENT_TABLES: Final = ("home-agent", "mobile-node", "flow")
 _MOBILE_NODE_TABLES: Final = ("mobile-node", "interface", "flow")
@@ -75,12 +76,19 @@ _HOME_AGENT_KEYS: Final = (
     Key("advertisement-interval", "advertisement_interval_s", values.duration("4s", "30m")),
     Key("address-pool", "address_pool", values.pool),
     Key("discovery", "discovery", values.switch),
+    Key("max-nodes", "max_nodes", values.number(0, _MOST_NODES)),
+    Key("redirect-to", "redirect_to", values.address),
     *_HOST_KEYS,
 )
 _MOBILE_NODE_KEYS: Final = (
     Key("home-address", "home_address", values.address),
     Key("nai", "nai", values.nai),
     Key("home-agent", "home_agent", values.address),
+    Key(
+        "assigning-home-agents",
+        "assigning_home_agents",
+        values.list_of(values.address, "addresses"),
+    ),
     *ASSOCIATION_KEYS,
     FURTHER_KEY,
     *AAA_KEYS,
@@ -230,6 +238,11 @@ class _Reader:
         if found.get("device", DEFAULT_DEVICE) == found.get("home_link"):
             self._findings.problem(where, "home-link: this is the daemon's own device")
         engine = _part(found, HomeAgentConfig)
+        if ("max-nodes" in table) != ("redirect-to" in table):
+            what = "max-nodes, redirect-to: one says nothing without the other"
+            self._findings.problem(where, what)
+        if engine.get("redirect_to") == engine.get("address", ""):
+            self._findings.problem(where, "redirect-to: this is the home agent's own address")
         engine["mobile_nodes"] = read_nodes(self._findings, self._keys, self._document, engine)
         engine["static_flows"] = read_static_flows(self._findings, self._document)
         if self._findings.problems:
@@ -246,9 +259,8 @@ class _Reader:
         engine = _part(found, MobileNodeConfig)
         if "home-address" not in table and "nai" not in table:
             self._findings.problem(where, "home-address: missing, and there is no nai instead")
-        if "home-agent" not in table and "home-network" not in table:
-            what = "home-agent: missing, and there is no home-network to look for it in"
-            self._findings.problem(where, what)
+        for problem in _home_agent_problems(table):
+            self._findings.problem(where, problem)
         if engine.get("home_agent") == engine.get("home_address", ""):
             self._findings.problem(where, "home-address: this is the home agent's address")
         if engine.get("simultaneous") and engine.get("multipath") != "off":
@@ -296,6 +308,17 @@ class _Reader:
 
     def _array(self, name: str, names: str) -> Iterator[tuple[str, Mapping[str, object]]]:
         return read_array(self._findings, self._document, name, names)
+
+
+def _home_agent_problems(table: Mapping[str, object]) -> Iterator[str]:
+    if "assigning-home-agents" in table:
+        for other in ("home-agent", "home-address", "home-network"):
+            if other in table:
+                yield f"assigning-home-agents: they say what {other} would"
+        if "nai" not in table:
+            yield "assigning-home-agents: only a node with a nai is assigned a home agent"
+    elif "home-agent" not in table and "home-network" not in table:
+        yield "home-agent: missing, and there is no home-network to look for it in"
 
 
 def _home_network_problems(engine: Found) -> Iterator[str]:

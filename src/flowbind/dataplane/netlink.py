@@ -56,8 +56,9 @@ T = TypeVar("T")
 
 
 class Wanted(Struct, frozen=True):
-    """How the device shall be. `home_address` is a mobile node's, `home_networks` an agent's. What is
-    sent to `broadcasts` is received.
+    """How the device shall be. `home_address` is a mobile node's, `home_networks` an agent's.
+
+    What is sent to `broadcasts` is received.
     """
 
     mtu: int

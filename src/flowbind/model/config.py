@@ -71,7 +71,8 @@ class HomeAgentConfig(Struct, frozen=True):
 
     `home_link` is the device on whose link the home networks are, None if they are virtual. Nodes
     without a home address are given one of the `address_pool`, which is inside the home networks.
-    With `discovery` requests to the broadcast addresses of the home networks are answered.
+    With `discovery` requests to the broadcast addresses of the home networks are answered. Once
+    `max_nodes` have a binding, others that have no home agent yet are sent to `redirect_to`.
     """
 
     address: IPv4Address
@@ -91,6 +92,8 @@ class HomeAgentConfig(Struct, frozen=True):
     advertisement_interval_s: float = 600.0
     address_pool: tuple[IPv4Network, ...] = ()
     discovery: bool = False
+    max_nodes: int | None = None
+    redirect_to: IPv4Address | None = None
 
 
 def unusable_in(home_network: IPv4Network) -> frozenset[IPv4Address]:
@@ -146,6 +149,7 @@ class MobileNodeConfig(Struct, frozen=True):
     probe_interval_s: float = 0.5
     probe_dead_after: int = 3
     home_network: IPv4Network | None = None
+    assigning_home_agents: tuple[IPv4Address, ...] = ()
     nai: str | None = None
 
     @property

@@ -25,6 +25,7 @@ from flowbind.engine.chance import Chance, no_chance
 from flowbind.engine.deadlines import Deadlines
 from flowbind.engine.hearing import understood
 from flowbind.engine.home_agent.aaa import check_aaa, with_challenge
+from flowbind.engine.home_agent.assignment import redirection
 from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
 from flowbind.engine.home_agent.broadcasting import Broadcasting
 from flowbind.engine.home_agent.denials import Denials
@@ -53,7 +54,6 @@ from flowbind.engine.home_agent.validation import (
     Request,
     association_of,
     check_authenticator,
-    check_destination,
     check_form,
     check_identification,
 )
@@ -189,9 +189,8 @@ class HomeAgent:
         check_authenticator(event.payload, association)
         check_identification(message, association, before, now)
         check_aaa(event.payload, message, entry, required=self.config.require_aaa)
-        check_destination(event, self.config)
         message = self.identities.addressed(message, entry, self.records, now)
-        request = check_form(message, self.config, entry)
+        request = check_form(event, message, self.config, entry, before, len(self._expiries))
         lifetime_s = min(message.lifetime_s, self.config.max_lifetime_s, _LONGEST_LIFETIME_S)
         record = self.identities.begun(entry, message.home_address, before)
         nonce = self._nonces() if association.replay is Replay.NONCES else None
@@ -316,7 +315,10 @@ class HomeAgent:
             return []
         nonce, saved = self._nonce_of_denial(entry, association, refusal.code)
         message = self.identities.answerable(message, entry)
-        reply = reply_to(event, message, self.config, association, refusal.code, now, nonce=nonce)
+        told = redirection(self.config, refusal.code)
+        reply = reply_to(
+            event, message, self.config, association, refusal.code, now, nonce=nonce, told=told
+        )
         reply = with_challenge(reply, message, entry)
         if place > 1:
             return [*saved, reply]

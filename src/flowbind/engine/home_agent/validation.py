@@ -10,6 +10,7 @@ from flowbind.auth.association import Replay, SecurityAssociation
 from flowbind.auth.authenticator import AuthenticationError, verify
 from flowbind.auth.nonces import check_nonce
 from flowbind.auth.replay import ReplayError, check_timestamp
+from flowbind.engine.home_agent.assignment import check_home_agent
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.frozen import Frozen
@@ -90,26 +91,25 @@ def _check_timestamp(
     check_timestamp(identification, last, now, association.timestamp_tolerance_s)
 
 
-def check_destination(event: Received, config: HomeAgentConfig) -> None:
-    """3.8.2.1: what was sent to a broadcast address is denied, whatever it says; the reply tells
-    the node our address (dynamic home agent address resolution, 3.6.1.2).
-    """
-    if event.destination != config.address:
-        raise Refused("sent-to-broadcast", ReplyCode.UNKNOWN_HOME_AGENT_ADDRESS)
-
-
 def check_form(
-    message: RegistrationRequest, config: HomeAgentConfig, entry: MobileNodeEntry
+    event: Received,
+    message: RegistrationRequest,
+    config: HomeAgentConfig,
+    entry: MobileNodeEntry,
+    before: NodeRecord | None,
+    nodes: int,
 ) -> Request:
-    """3.8.2.1 c to g, then the authorisation and the syntax of RFC 7629."""
+    """3.8.2.1 c to g, then the authorisation and the syntax of RFC 7629.
+
+    `before` is what is kept of the node, `nodes` how many have a binding.
+    """
     protected, _authentication, exposed = split_at_authentication(message, KIND)
     _check_foreign_agent(message)
     _check_exposed(exposed)
     # 3.8.2.3 wants such a request denied, 3.3 has the bits ignored: the operator decides.
     if config.strict_reserved and message.flags & _RESERVED:
         raise Refused("reserved-bits", ReplyCode.POORLY_FORMED_REQUEST)
-    if message.home_agent != config.address:
-        raise Refused("home-agent-unknown", ReplyCode.UNKNOWN_HOME_AGENT_ADDRESS)
+    check_home_agent(event, message, config, before, nodes)
     if not entry.multipath and any(_is_multipath(each) for each in protected):
         raise Refused("multipath-not-allowed", ReplyCode.MULTIPATH_NOT_ALLOWED)
     multipaths, flow_bindings = _sorted(protected)

@@ -111,7 +111,7 @@ class Answers:
         self, intent: Intent, sent: Sent, reply: RegistrationReply, now: float
     ) -> list[Effect]:
         self._registration.policy_unsettled = True
-        news = self._whereabouts.on_accepted(reply)
+        news = self._whereabouts.on_accepted(reply, now)
         if not intent.aim.ends:
             news += self._on_policy_told(sent, policy_of(reply))
         return [*self._on_granted(intent, sent, reply, now), *news]

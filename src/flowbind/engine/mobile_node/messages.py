@@ -15,10 +15,18 @@ from flowbind.events import Received
 from flowbind.model.binding import Encapsulation
 from flowbind.model.config import InterfaceConfig, MobileNodeConfig
 from flowbind.wire.authentication import Authentication
+from flowbind.wire.dynamic_home_agent import DynamicHomeAgent
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import Extension
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MultipathFlag, ReplyCode, RequestFlag
+from flowbind.wire.iana import (
+    MOBILE_IP_PORT,
+    DynamicHomeAgentSubtype,
+    ExtensionType,
+    MultipathFlag,
+    ReplyCode,
+    RequestFlag,
+)
 from flowbind.wire.message import all_of, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
@@ -26,6 +34,7 @@ from flowbind.wire.revocation_support import RevocationSupport
 
 ACCEPTED: Final = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS})
 
+_REDIRECTED: Final = DynamicHomeAgentSubtype.REDIRECTED
 _KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
 
 
@@ -76,7 +85,7 @@ def request(
         flags=flags,
         lifetime_s=lifetime_s,
         home_address=identity.home_address or UNKNOWN,
-        home_agent=identity.home_agent,
+        home_agent=identity.home_agent_field,
         care_of_address=care_of_address,
         identification=identification,
         extensions=(*identity.extensions, *extensions),
@@ -103,6 +112,15 @@ def policy_of(reply: RegistrationReply) -> tuple[FlowBinding, ...]:
     return tuple(each for each in protected if isinstance(each, FlowBinding))
 
 
+def redirected_to(reply: RegistrationReply) -> IPv4Address | None:
+    """Return the home agent that a reply sends to (RFC 4433 3.4.2), if it authentically does."""
+    protected, _authentication, _exposed = split_at_authentication(reply, _KIND)
+    for each in protected:
+        if isinstance(each, DynamicHomeAgent) and each.subtype == _REDIRECTED:
+            return each.home_agent
+    return None
+
+
 def reply_of(identity: Identity, event: Received) -> RegistrationReply:
     """Decode and authenticate a reply (3.6.2.1). Raises Refused: all of it is silent.
 
@@ -122,6 +140,9 @@ def reply_of(identity: Identity, event: Received) -> RegistrationReply:
         raise Refused(error.reason) from error
     if [each.type for each in all_of(message, Authentication)].count(_KIND) > 1:
         raise Refused("authenticator-repeated")
+    if identity.assigned and message.home_agent != identity.home_agent:
+        # RFC 4433 5.1: the session is with the one that is assigned.
+        raise Refused("home-agent-unknown")
     if message.home_address == UNKNOWN and message.code in ACCEPTED:
         # RFC 2794 3: a registration is about some address.
         raise Refused("home-address-missing")

@@ -35,6 +35,8 @@ MAX_RETRANSMISSION_S: Final = 8.0
 LOW_HALF: Final = 0xFFFFFFFF
 SILENT_TRIES_OF_A_FOUND_AGENT: Final = 6
 """A home agent that was found and has not answered so many tries is looked for again."""
+SILENT_TRIES_OF_AN_ASSIGNING_AGENT: Final = 3
+"""After so many tries without an answer the next home agent is asked for an assignment."""
 WHOLE: Final = 0xFFFFFFFF_FFFFFFFF
 UNSAVED: Final = 0x1_9E377000
 """How many timestamps a run may use without saving them, while its clock is behind and each is as
@@ -224,7 +226,7 @@ class Registration:
             interface.drain_until = None
         for intent in self.intents:
             intent.sent = None
-            intent.not_before = now
+        self.hurry(now)
         self.exchange = Exchange()
         self.identity.home_address = None
 
@@ -236,7 +238,17 @@ class Registration:
             interface.tunnel = None
             interface.drain_until = None
         self.exchange = Exchange()
+        if self.identity.assigned:
+            # The address went with the home agent.
+            self.lose_home_address(now)
         self.identity.look()
+        self.hurry(now)
+
+    def hurry(self, now: float) -> None:
+        """Whoever was asked in vain is not asked any more: nothing waits for the silence before."""
+        for intent in self.intents:
+            intent.tries = intent.silent = 0
+            intent.not_before = now
 
     def take_clock(self, identification: int, now: float) -> Log:
         """RFC 5944 5.7.1: go by the clock of the home agent, which its denial tells."""
@@ -248,6 +260,11 @@ class Registration:
     def _miss_home_agent(self, intent: Intent, now: float) -> None:
         """Look for another home agent when the one that was found is silent on every path."""
         found = self.config.home_agent is None and not self.identity.is_looking
+        if self.identity.is_unassigned:
+            if intent.silent and intent.silent % SILENT_TRIES_OF_AN_ASSIGNING_AGENT == 0:
+                self.identity.ask_next()
+                self.hurry(now)
+            return
         silent = intent.silent >= SILENT_TRIES_OF_A_FOUND_AGENT
         if found and silent and all(e.state is not State.UP for e in self.interfaces.values()):
             self.look_again(now)

@@ -5,6 +5,7 @@ from typing import Final
 
 from flowbind.auth.replay import distance_s
 from flowbind.effects import Effect, Log
+from flowbind.engine.mobile_node.messages import redirected_to
 from flowbind.engine.mobile_node.registration import Registration
 from flowbind.engine.mobile_node.state import Intent, Sent, State
 from flowbind.wire.iana import ReplyCode
@@ -26,9 +27,14 @@ class Whereabouts:
         self._registration = registration
         self._statistics = registration.statistics
 
-    def on_accepted(self, reply: RegistrationReply) -> list[Effect]:
-        """3.6: a node without a home address takes the one of the reply."""
+    def on_accepted(self, reply: RegistrationReply, now: float) -> list[Effect]:
+        """3.6, RFC 4433 5.1.2: take the home address of the reply, and its home agent, if there is
+        none yet.
+        """
         identity = self._registration.identity
+        if identity.is_unassigned:
+            identity.assign(reply.home_agent)
+            self._registration.hurry(now)
         if identity.home_address is not None:
             return []
         identity.home_address = reply.home_address
@@ -39,10 +45,31 @@ class Whereabouts:
     ) -> list[Effect] | None:
         """Take in a denial that tells who or where we are; None if it is about something else."""
         if reply.code == ReplyCode.UNKNOWN_HOME_AGENT_ADDRESS:
-            return self._on_home_agent_told(reply.home_agent, intent, sent, reply, now)
+            found = self._on_home_agent_told(reply.home_agent, intent, sent, reply, now)
+            if found is not None:
+                return found
         if reply.code == ReplyCode.ADMINISTRATIVELY_PROHIBITED and self._is_not_ours(sent):
             return self._on_home_address_lost(now)
+        if not self._registration.identity.is_unassigned:
+            return None
+        if reply.code == ReplyCode.REDIRECT_HOME_AGENT:
+            return self._on_redirected(reply, now)
+        # Another one may take us.
+        self._registration.identity.ask_next()
         return None
+
+    def _on_redirected(self, reply: RegistrationReply, now: float) -> list[Effect] | None:
+        """RFC 4433 4.2: ask the home agent that an authentic reply names, unless it has sent us on
+        itself: then somebody else, and later.
+        """
+        identity = self._registration.identity
+        named = redirected_to(reply)
+        self._statistics["redirected"] += 1
+        if named is None or not identity.redirect(reply.home_agent, named):
+            identity.ask_next()
+            return None
+        self._registration.hurry(now)
+        return [Log("info", f"{reply.home_agent} redirects to the home agent {named}")]
 
     def _is_not_ours(self, sent: Sent) -> bool:
         """Tell whether a denial can mean that the home agent does not know us by our address.
@@ -72,11 +99,16 @@ class Whereabouts:
         now: float,
     ) -> list[Effect] | None:
         """3.6.2.3: register with the home agent that was found, by its clock."""
-        if not self._registration.identity.find(home_agent):
+        identity = self._registration.identity
+        if identity.is_unassigned and not identity.legacy and home_agent == identity.home_agent:
+            # RFC 4433 10: it knows nothing of assignment, and has to be named.
+            identity.legacy = True
+            intent.not_before = now
+            return []
+        if not identity.find(home_agent):
             return None
         self._statistics["home_agent_found"] += 1
-        intent.tries = intent.silent = 0
-        intent.not_before = now
+        self._registration.hurry(now)
         news: list[Effect] = [Log("info", f"found the home agent {home_agent}")]
         if not self._registration.uses_nonces and not is_in_time(sent, reply):
             news.append(self._registration.take_clock(reply.identification, now))
