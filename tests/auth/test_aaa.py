@@ -107,8 +107,13 @@ def test_reserved_spis_are_refused(spi):
         AaaAssociation(spi, KEY)
 
 
+@pytest.mark.parametrize("spi", [2, 256, 0xFFFFFFFF])
+def test_the_ends_of_the_usable_spis(spi):
+    assert AaaAssociation(spi, KEY).spi == spi
+
+
 def test_a_key_is_needed_and_never_shown():
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match=r"^the key is empty$"):
         AaaAssociation(CHAP_SPI, b"")
     assert repr(CHAP) == "AaaAssociation(spi=2)"
     assert CHAP.__rich_repr__() == [("spi", 2)]
