@@ -4,10 +4,11 @@ import pytest
 from msgspec import structs
 
 from flowbind.engine.home_agent import HomeAgent
-from flowbind.events import PolicyReplaced, RegisterRequested
+from flowbind.events import InterfaceUp, PolicyReplaced, RegisterRequested
 from flowbind.model.config import UnknownBid
 from flowbind.model.flow import PolicyRule
 from flowbind.wire.iana import FlowAction
+from flowbind.wire.message import decode
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 
 LOW_HALF = 0xFFFFFFFF
@@ -115,3 +116,19 @@ def test_a_policy_that_is_denied_again_and_again_is_not_worth_the_paths(make_wor
     world.run(300)
     assert 153 not in world.replies
     assert sorted(world.bids) == [1, 2]
+
+
+def test_the_first_plain_registration_takes_the_place_of_one_that_is_silent(world, tools):
+    """Where nothing is known of RFC 7629, there is one binding, on whichever path it is."""
+    world.lose = lambda datagram: (
+        datagram.interface is not None and tools.multipath(decode(datagram.payload)) is not None
+    )
+    world.up("wlan0")
+    world.run(330)
+    world.cut.add("wlan0")
+    world.move("wlan0", 1)
+    world.at_node(InterfaceUp("wwan0", world.address_of("wwan0")))
+    while world.states["wwan0"] != "up":
+        world.run(0.01)
+    held = [binding.care_of_address for binding in world.node.record.bindings]
+    assert held == [world.address_of("wwan0")]

@@ -158,7 +158,8 @@ class Answers:
         if not was_up or interface.keepalive.due_at is None:
             interface.keepalive.start(now)
         news = self._note_simultaneous(granted=simultaneous)
-        if sent.overwrites or (sent.plain and self._registration.holds_one(now)):
+        # Whether the node is a plain one is noted below: this may have been the first plain try.
+        if sent.overwrites or (sent.plain and not self._registration.keeps_several):
             self._others_gone(interface, now)
         if sent.plain:
             self._registration.leave_one_plain_tunnel(interface)

@@ -142,10 +142,14 @@ class Registration:
             )
         return True
 
+    @property
+    def keeps_several(self) -> bool:
+        """Whether the home agent may keep several bindings of RFC 5944 of us."""
+        return self.config.simultaneous and self.simultaneous is not False
+
     def holds_one(self, now: float) -> bool:
         """Tell whether the home agent keeps one binding of us at a time, as far as we know."""
-        several = self.config.simultaneous and self.simultaneous is not False
-        return self.fallback.is_plain(now) and not several
+        return self.fallback.is_plain(now) and not self.keeps_several
 
     def may_hold_one(self, now: float) -> bool:
         """Tell whether the next registration may take the place of what the home agent holds."""
