@@ -9,10 +9,12 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
 import pytest
+from msgspec import structs
 
 from flowbind.daemon.links import (
     AccessLinks,
     Address,
+    HomeLink,
     HomeLinks,
     Link,
     Links,
@@ -98,9 +100,9 @@ def test_a_home_link_needs_carrier_and_arp_and_no_address():
     links = (Link(2, "eth1", carrier=True), Link(3, "ppp0", carrier=True, ethernet=False))
     gateway = Address(2, IPv4Address("10.9.0.1"), 24)
     names = ("eth1", "ppp0")
-    assert home_links(Snapshot(links), names) == {"eth1": ()}
+    assert home_links(Snapshot(links), names) == {"eth1": HomeLink(links[0], ())}
     found = home_links(Snapshot(links, (gateway,)), names)
-    assert found == {"eth1": (LinkAddress(gateway.address, 24),)}
+    assert found == {"eth1": HomeLink(links[0], (LinkAddress(gateway.address, 24),))}
     # Whether the node is at home is no news about the link.
     at_home = Snapshot(links, (gateway, Address(2, HOME, 24)))
     assert home_links(at_home, names, HOME) == found
@@ -116,6 +118,17 @@ def test_changes_of_a_home_link_are_told():
         watched.look(snapshot)
     address = LinkAddress(gateway.address, 24)
     assert told == [LinkUp("eth1"), LinkUp("eth1", (address,)), LinkDown("eth1")]
+
+
+def test_a_home_link_that_was_down_between_two_looks_was_down():
+    told: list[LinkUp | LinkDown] = []
+    watched = HomeLinks(("eth1",), told.append)
+    plain = Link(2, "eth1", carrier=True, carrier_changes=1)
+    others = structs.replace(plain, carrier_changes=3), structs.replace(plain, index=7)
+    for link in (plain, plain, *others):
+        watched.look(Snapshot((link,)))
+    up, down = LinkUp("eth1"), LinkDown("eth1")
+    assert told == [up, down, up, down, up]
 
 
 CHANGES = (

@@ -54,6 +54,18 @@ def mobile_node(network, bpf):
 
 
 @pytest.fixture(params=["memory", pytest.param("ebpf", marks=pytest.mark.root)])
+def mobile_plane(request):
+    """Either data plane of a mobile node, open."""
+    opened: DataPlane = (
+        MemoryDataPlane()
+        if request.param == "memory"
+        else open_ebpf(request.getfixturevalue("mobile_node"))
+    )
+    yield opened
+    opened.cleanup()
+
+
+@pytest.fixture(params=["memory", pytest.param("ebpf", marks=pytest.mark.root)])
 def plane(request):
     """Either data plane, open."""
     opened: DataPlane = (

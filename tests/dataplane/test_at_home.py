@@ -83,13 +83,6 @@ def test_the_way_to_the_home_agent(mobile_node, home_agent, router, via):
     plane.cleanup()
 
 
-def test_what_leads_home_is_read_back_and_can_be_said_twice(plane):
-    assert plane.home_link() is None
-    for link in (COMING, COMING, SETTLED, SETTLED, structs.replace(SETTLED, router=None), COMING):
-        plane.program_home_link(link)
-        assert plane.home_link() == link
-
-
 def test_leaving_home_leaves_nothing(plane):
     plane.program(node([path(1, interface="wlan0")]))
     before = state()

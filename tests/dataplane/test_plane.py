@@ -1,6 +1,6 @@
 """What DataPlane promises, of the plane in the kernel and of its twin in memory."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from msgspec import structs
@@ -9,6 +9,7 @@ from flowbind.dataplane.base import DataPlaneError, Reconciliation
 from flowbind.model.binding import Encapsulation
 from flowbind.model.decision import Decision, paths_taken
 from flowbind.model.flow import FlowRule
+from flowbind.model.home_link import HomeLink
 from flowbind.wire.iana import FlowAction, SelectorFormat
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 from tests.dataplane.nodes import (
@@ -203,6 +204,20 @@ def test_drops_only_the_selected_protocol(plane):
     plane.program(node([path(1)], [drop(protocol=Span(UDP))]))
     assert plane.decide(packet()).verdict == "drop"
     assert plane.decide(packet(protocol=6)).verdict == "forward"
+
+
+def test_reads_back_the_home_link(mobile_plane):
+    assert mobile_plane.home_link() is None
+    coming = HomeLink("wlan0", IPv4Network("10.9.0.0/24"), IPv4Address("10.9.0.1"))
+    settled = structs.replace(coming, settled=True)
+    for link in (coming, coming, settled, settled, structs.replace(settled, router=None), coming):
+        mobile_plane.program_home_link(link)
+        assert mobile_plane.home_link() == link
+    mobile_plane.program(node([path(1, interface="wwan0")]))
+    mobile_plane.program_home_link(None)
+    mobile_plane.program_home_link(None)
+    assert mobile_plane.home_link() is None
+    assert len(mobile_plane.nodes()) == 1
 
 
 def test_ends_twice_without_harm(plane):

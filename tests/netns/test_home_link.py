@@ -2,10 +2,15 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from flowbind.daemon.discovery import DiscoveryPort
+from flowbind.effects import SendIcmp
+from flowbind.wire.agent_discovery import AgentAdvertisement, AgentSolicitation, Router
+from flowbind.wire.iana import ALL_ROUTERS, ALL_SYSTEMS, MOBILE_AGENTS, AgentFlag, IcmpType
 from tests.dataplane.kernel import run
 from tests.netns.daemons import KEY
 from tests.netns.home import (
@@ -23,7 +28,7 @@ from tests.netns.home import (
     plug,
     wait_until,
 )
-from tests.netns.hosts import inside, namespace, ping
+from tests.netns.hosts import Ping, inside, namespace, ping
 
 pytestmark = pytest.mark.root
 
@@ -182,7 +187,6 @@ def test_both_announce_the_return_and_the_home_agent_the_leave(pair, tmp_path):
     capture = Capture(AT_HOST, "eth0", tmp_path / "arp.pcap", "arp")
     come_home(agent, node)
     its, ours = link_address(AT_NODE, "home0"), link_address(AT_AGENT, "eth1")
-    wait_until("the last repetition", lambda: True)
     subprocess.run(["sleep", "3"], check=True)
     go_away(agent)
     subprocess.run(["sleep", "3"], check=True)
@@ -205,6 +209,11 @@ def test_both_announce_the_return_and_the_home_agent_the_leave(pair, tmp_path):
 def test_tshark_reads_what_is_advertised_and_asked(pair, tmp_path):
     agent, node = pair
     capture = Capture(AT_HOST, "eth0", tmp_path / "icmp.pcap", "icmp")
+    # Nobody advertises himself before the node has to ask.
+    agent.kill()
+    plug(home=True)
+    subprocess.run(["sleep", "2"], check=True)
+    agent.start()
     come_home(agent, node)
     subprocess.run(["sleep", "5"], check=True)
     fields = (
@@ -253,6 +262,44 @@ def test_a_home_link_that_was_down_is_answered_on_again(pair):
     wait_until("an answer", lambda: ping(AT_HOST, HOST, HOME))
     assert at_host(link_address(AT_AGENT, "eth1"))()
     assert agent.bids() == {1}
+
+
+@pytest.mark.rfc("5944", "2.4.3", "ADV-7")
+def test_a_forged_advertisement_takes_no_packet_away(pair):
+    """From the access network, in the home agent's name: nobody there can answer for it."""
+    agent, node = pair
+    forged = AgentAdvertisement(0, 1800, 1800, AgentFlag.HOME_AGENT, (Router(AGENT, 0, 24),))
+    under_way = Ping(AT_CN, CORRESPONDENT, HOME, 3000)
+    with inside(AT_AGENT):
+        port = DiscoveryPort("acc0", IcmpType.ROUTER_SOLICITATION)
+        port.send(SendIcmp(forged.encode(), AGENT, ALL_SYSTEMS, "acc0"))
+        port.close()
+    # After 1, 2, 4, 8 and 8 seconds.
+    wait_until("the end of the try", lambda: node.counters().get("home_not_confirmed") == 1, 60.0)
+    assert node.counters()["advertised_home"] == 1
+    assert under_way.all_answered()
+    assert agent.bids() == {1}
+    assert state(node, "wlan0")[0] == "up"
+    with inside(AT_NODE):
+        assert run("ip", "route", "show", "table", "all", "proto", "143") == ""
+
+
+@pytest.mark.rfc("5944", "2.3", "ADV-2")
+@pytest.mark.parametrize("group", [ALL_ROUTERS, MOBILE_AGENTS])
+def test_a_flood_of_solicitations_is_answered_once_a_second(pair, tmp_path, group):
+    agent, _node = pair
+    capture = Capture(AT_HOST, "eth0", tmp_path / "flood.pcap", "icmp[0] == 9")
+    started = time.monotonic()
+    with inside(AT_HOST):
+        port = DiscoveryPort("eth0", IcmpType.ROUTER_ADVERTISEMENT)
+    before = agent.counters().get("solicited", 0)
+    for _ in range(2000):
+        port.send(SendIcmp(AgentSolicitation().encode(), HOST, group, "eth0"))
+    port.close()
+    agent.wait("the flood", lambda: agent.counters().get("solicited", 0) >= before + 1000)
+    wait_until("an answer", lambda: time.monotonic() > started + 3)
+    answered = len(capture.shown("ip.src", only="icmp.type == 9"))
+    assert 1 <= answered <= time.monotonic() - started + 1
 
 
 @pytest.mark.rfc("5944", "4.2.1", "FW-4")

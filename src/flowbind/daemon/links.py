@@ -35,12 +35,16 @@ _BURST_S: Final = 0.005
 
 
 class Link(Struct, frozen=True):
-    """A network device; `ethernet` tells whether there is ARP, and so a home link."""
+    """A network device; `ethernet` tells whether there is ARP, and so a home link.
+
+    `carrier_changes` counts how often it came and went.
+    """
 
     index: int
     name: str
     carrier: bool
     ethernet: bool = True
+    carrier_changes: int = 0
 
 
 class Address(Struct, frozen=True):
@@ -88,18 +92,28 @@ def care_of_addresses(
     return found
 
 
+class HomeLink(Struct, frozen=True):
+    """A link that nodes may be at home on, and the addresses of this host there."""
+
+    link: Link
+    addresses: tuple[LinkAddress, ...]
+
+
 def home_links(
     snapshot: Snapshot, names: Iterable[str], home_address: IPv4Address | None = None
-) -> dict[str, tuple[LinkAddress, ...]]:
+) -> dict[str, HomeLink]:
     """Return those of these interfaces that nodes may be at home on, with their addresses but for
     the home address, which comes and goes with the node.
     """
     wanted = frozenset(names)
     return {
-        link.name: tuple(
-            LinkAddress(each.address, each.prefix_length)
-            for each in snapshot.addresses
-            if each.index == link.index and each.address != home_address
+        link.name: HomeLink(
+            link,
+            tuple(
+                LinkAddress(each.address, each.prefix_length)
+                for each in snapshot.addresses
+                if each.index == link.index and each.address != home_address
+            ),
         )
         for link in snapshot.links
         if link.name in wanted and link.carrier and link.ethernet
@@ -161,17 +175,17 @@ class HomeLinks:
         self._names = tuple(names)
         self._home_address = home_address
         self._tell = tell
-        self._known: dict[str, tuple[LinkAddress, ...]] = {}
+        self._known: dict[str, HomeLink] = {}
 
     def look(self, snapshot: Snapshot) -> None:
-        """Tell what is different from the last look."""
+        """Tell what is different from the last look, also of a link that was down in between."""
         found = home_links(snapshot, self._names, self._home_address)
         for name in self._names:
             before, after = self._known.get(name), found.get(name)
-            if after is None and before is not None:
+            if before is not None and (after is None or after.link != before.link):
                 self._tell(LinkDown(name))
-            elif after is not None and after != before:
-                self._tell(LinkUp(name, after))
+            if after is not None and after != before:
+                self._tell(LinkUp(name, after.addresses))
         self._known = found
 
 
@@ -232,6 +246,7 @@ async def read_snapshot(netlink: Any) -> Snapshot:  # noqa: ANN401
             message.get_attr("IFLA_IFNAME"),
             _has_carrier(message["flags"]),
             message["ifi_type"] == _ETHERNET,
+            message.get_attr("IFLA_CARRIER_CHANGES") or 0,
         )
         async for message in await netlink.get_links()
     ]

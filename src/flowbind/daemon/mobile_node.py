@@ -166,6 +166,7 @@ async def _serve(
         if isinstance(event, LinkDown):
             home_ports.close(event.name)
         links.follow(event, loop)
+        loop.submit(event)
 
     home_ports.listen = lambda port: running.add_reader(port, lambda: loop.submit(*port.receive()))
     running.add_reader(probes, lambda: loop.submit(*probes.receive()))
