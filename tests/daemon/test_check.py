@@ -144,6 +144,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "max_nodes": None,
         "redirect_to": None,
         "mobile_nodes": [],
+        "foreign_agents": [],
     }
 
 

@@ -42,8 +42,13 @@ def compute(covered: bytes, association: SecurityAssociation) -> bytes:
 
 def protect(message: Message, kind: ExtensionType, association: SecurityAssociation) -> bytes:
     """Encode a message and append the authentication extension of a kind. Returns the octets."""
+    return protect_further(encode(message), kind, association)
+
+
+def protect_further(payload: bytes, kind: ExtensionType, association: SecurityAssociation) -> bytes:
+    """Append the authentication extension of a kind to all that a message has so far."""
     octets = _AUTHENTICATOR_OCTETS[association.algorithm]
-    covered = encode(message) + authentication_header(kind, association.spi, octets)
+    covered = payload + authentication_header(kind, association.spi, octets)
     return covered + compute(covered, association)
 
 

@@ -90,6 +90,13 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     aaa_spi: int | None
 
 
+class ForeignAgentReport(Struct, frozen=True, kw_only=True):
+    """A foreign agent that shares security associations with the home agent, without their keys."""
+
+    address: str
+    spis: tuple[int, ...]
+
+
 class _Host(Struct, frozen=True, kw_only=True):
     """What both roles have."""
 
@@ -126,6 +133,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     max_nodes: int | None
     redirect_to: str | None
     mobile_nodes: tuple[NodeReport, ...]
+    foreign_agents: tuple[ForeignAgentReport, ...]
 
 
 class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="mobile-node"):
@@ -247,6 +255,12 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         max_nodes=config.max_nodes,
         redirect_to=str(config.redirect_to) if config.redirect_to else None,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
+        foreign_agents=tuple(
+            ForeignAgentReport(
+                address=str(each.address), spis=tuple(own.spi for own in each.associations)
+            )
+            for each in config.foreign_agents
+        ),
     )
 
 
@@ -353,6 +367,15 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield ""
     yield _count(len(report.mobile_nodes), "mobile node")
     yield from _columns([row for each in report.mobile_nodes for row in _node_rows(each)])
+    if report.foreign_agents:
+        yield ""
+        yield _count(len(report.foreign_agents), "foreign agent")
+        yield from _columns(
+            [
+                (each.address, f"SPI {', '.join(map(str, each.spis))}")
+                for each in report.foreign_agents
+            ]
+        )
 
 
 def _home_link_text(report: HomeAgentReport) -> str:

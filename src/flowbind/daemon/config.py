@@ -19,6 +19,7 @@ from flowbind.daemon.config_flows import (
     read_static_flows,
     warn_of_fragments,
 )
+from flowbind.daemon.config_foreign_agents import read_foreign_agents
 from flowbind.daemon.config_keys import (
     AAA_KEYS,
     ASSOCIATION_KEYS,
@@ -47,7 +48,7 @@ _HIGHEST_BID: Final = 254
 _MOST_PROBES: Final = 100
 _MOST_NODES: Final = 1 << 24
 
-_HOME_AGENT_TABLES: Final = ("home-agent", "mobile-node", "flow")
+_HOME_AGENT_TABLES: Final = ("home-agent", "mobile-node", "foreign-agent", "flow")
 _MOBILE_NODE_TABLES: Final = ("mobile-node", "interface", "flow")
 _ALL_TABLES: Final = (*_HOME_AGENT_TABLES, "interface")
 
@@ -244,6 +245,7 @@ class _Reader:
         if engine.get("redirect_to") == engine.get("address", ""):
             self._findings.problem(where, "redirect-to: this is the home agent's own address")
         engine["mobile_nodes"] = read_nodes(self._findings, self._keys, self._document, engine)
+        engine["foreign_agents"] = read_foreign_agents(self._findings, self._keys, self._document)
         engine["static_flows"] = read_static_flows(self._findings, self._document)
         if self._findings.problems:
             return None

@@ -48,6 +48,16 @@ class MobileNodeEntry(Struct, frozen=True):
         return self.nai or str(self.home_address)
 
 
+class ForeignAgentEntry(Struct, frozen=True):
+    """A foreign agent that shares security associations with the home agent.
+
+    Requests that come from its `address` bear its authentication, by any of the associations.
+    """
+
+    address: IPv4Address
+    associations: tuple[SecurityAssociation, ...]
+
+
 @unique
 class OverwriteScope(StrEnum):
     """What the O bit replaces: all bindings (RFC 7629 4.1, 5.2), or that of its own BID (5.1)."""
@@ -87,6 +97,7 @@ class HomeAgentConfig(Struct, frozen=True):
     revocation: bool = False
     notifications: bool = False
     require_aaa: bool = False
+    foreign_agents: tuple[ForeignAgentEntry, ...] = ()
     static_flows: tuple[StaticFlow, ...] = ()
     home_link: str | None = None
     advertisement_interval_s: float = 600.0

@@ -36,6 +36,7 @@ from flowbind.engine.home_agent.flows import (
     overwritten,
     replaced,
 )
+from flowbind.engine.home_agent.foreign_agents import ForeignAgents
 from flowbind.engine.home_agent.home_link import HomeLink
 from flowbind.engine.home_agent.identity import UNKNOWN, Identities
 from flowbind.engine.home_agent.initiative import Initiative
@@ -102,6 +103,7 @@ class HomeAgent:
         self._expiries: Deadlines[IPv4Address] = Deadlines()
         self._repairs: Deadlines[IPv4Address] = Deadlines()
         self._denials = Denials()
+        self._foreign_agents = ForeignAgents(config.foreign_agents)
         self._initiative = Initiative(
             config, self.identities.entries, self.records, self.statistics
         )
@@ -188,6 +190,7 @@ class HomeAgent:
         before = self.identities.record_of(entry, self.records)
         check_authenticator(event.payload, association)
         check_identification(message, association, before, now)
+        self._foreign_agents.check(event, message)
         check_aaa(event.payload, message, entry, required=self.config.require_aaa)
         message = self.identities.addressed(message, entry, self.records, now)
         request = check_form(event, message, self.config, entry, before, len(self._expiries))
@@ -204,6 +207,7 @@ class HomeAgent:
             event, message, self.config, association, code, now, lifetime_s, nonce, (*policy, *more)
         )
         reply = with_challenge(reply, message, entry)
+        reply = self._foreign_agents.authenticated(reply, message)
         self._keep(after, entry)
         # A record without bindings is kept for its Identification: it stops the replay of requests
         # that were accepted a moment ago.
@@ -311,7 +315,8 @@ class HomeAgent:
         if refusal.code is None or association is None:
             return []
         place = self._denials.place(entry, message, refusal, event.source, now)
-        if place == 0:
+        # 3.8.2.1 a: what a foreign agent vouches for is no forgery by just anybody.
+        if place == 0 and not self._foreign_agents.vouches_for(event, message):
             return []
         nonce, saved = self._nonce_of_denial(entry, association, refusal.code)
         message = self.identities.answerable(message, entry)
@@ -320,7 +325,8 @@ class HomeAgent:
             event, message, self.config, association, refusal.code, now, nonce=nonce, told=told
         )
         reply = with_challenge(reply, message, entry)
-        if place > 1:
+        reply = self._foreign_agents.authenticated(reply, message)
+        if place != 1:
             return [*saved, reply]
         text = f"{entry.name}: request from {event.source} denied"
         return [*saved, reply, Log("warning", f"{text} with {int(refusal.code)}: {refusal.reason}")]
@@ -417,7 +423,8 @@ class HomeAgent:
                 self._want_repair(effect, now)
         for reply in replies:
             entry = self.identities.entries[home_address_of(reply)]
-            effects.append(denial_instead_of(reply, entry))
+            denial = denial_instead_of(reply, entry)
+            effects.append(self._foreign_agents.authenticated_alike(denial, reply))
         return effects
 
     def _undo(self, save: SaveNode) -> list[Effect]:

@@ -24,7 +24,6 @@ from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
 
 KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
-_FOREIGN_HOME: Final = ExtensionType.FOREIGN_HOME_AUTHENTICATION
 
 _RESERVED: Final = RequestFlag.RESERVED_R | RequestFlag.RESERVED_X
 _THIS_NETWORK: Final = 0
@@ -99,12 +98,11 @@ def check_form(
     before: NodeRecord | None,
     nodes: int,
 ) -> Request:
-    """3.8.2.1 c to g, then the authorisation and the syntax of RFC 7629.
+    """What else 3.8.2.1 asks, then the authorisation and the syntax of RFC 7629.
 
     `before` is what is kept of the node, `nodes` how many have a binding.
     """
     protected, _authentication, exposed = split_at_authentication(message, KIND)
-    _check_foreign_agent(message)
     _check_exposed(exposed)
     # 3.8.2.3 wants such a request denied, 3.3 has the bits ignored: the operator decides.
     if config.strict_reserved and message.flags & _RESERVED:
@@ -130,12 +128,6 @@ def _sorted(protected: Extensions) -> tuple[list[Multipath], tuple[FlowBinding, 
         elif isinstance(extension, MalformedExtension):
             raise Refused(extension.reason, extension.code)
     return multipaths, tuple(flow_bindings)
-
-
-def _check_foreign_agent(message: RegistrationRequest) -> None:
-    """3.8.2.1 d: we share no security association with any foreign agent."""
-    if authentication_of(message, _FOREIGN_HOME) is not None:
-        raise Refused("foreign-agent-unknown")
 
 
 def _check_exposed(exposed: Extensions) -> None:
