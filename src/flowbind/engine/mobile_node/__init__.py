@@ -1,7 +1,7 @@
 """The mobile node (RFC 5944 3.6, RFC 7629 5.1).
 
 Supported standards: RFC 5944 with a co-located care-of address on each interface, timestamps and
-nonces, RFC 3024 reverse tunnelling, RFC 7629 with policy exchange in both
+nonces, and at home (agent discovery, 2.4, 4.6), RFC 3024 reverse tunnelling, RFC 7629 with policy exchange in both
 directions and fallback to plain RFC 5944.
 """
 
