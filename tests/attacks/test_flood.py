@@ -116,7 +116,7 @@ def test_a_reply_is_at_most_twice_as_large_as_what_it_answers(desk, code):
         131: {"association": FORGED},
         133: {"identification": 0},
         134: {"care_of_address": IPv4Address(0)},
-        136: {"home_agent": IPv4Address(0)},
+        136: {"home_agent": IPv4Address("192.0.2.99")},
     }
     for extensions in ((), (NetworkAccessIdentifier("n" * 255),) * 200):
         desk.now += 1

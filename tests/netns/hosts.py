@@ -15,6 +15,7 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -272,9 +273,15 @@ class Ping:
         return self._process.poll() is None
 
     def all_answered(self) -> bool:
+        return self.lost() == 0
+
+    def lost(self) -> int:
+        """Wait for its end; returns how many were not answered."""
         shown, _ = self._process.communicate(timeout=60)
         assert f"{self._count} packets transmitted" in shown, shown
-        return f" {self._count} received" in shown
+        received = re.search(r" (\d+) received", shown)
+        assert received, shown
+        return self._count - int(received[1])
 
 
 def ping(host: str, source: IPv4Address, target: IPv4Address) -> bool:

@@ -62,7 +62,8 @@ def test_a_revoked_path_is_left_and_registered_again(pair):
     assert agent.bids() == {2}
     assert mobile.bids() == {2}
     assert "the home agent has revoked the binding" in mobile.told()
-    assert under_way.all_answered()
+    # What the node sent before it was told found the tunnel closed; no more than that.
+    assert under_way.lost() <= 20
     agent.wait("another registration", lambda: agent.bids() == {1, 2})
 
 
