@@ -30,6 +30,10 @@ OTHERWISE: Final = "otherwise"
 _TITLES: Final = {
     "7629": "RFC 7629: Flow-Binding Support for Mobile IP",
     "5944": "RFC 5944: IP Mobility Support for IPv4",
+    "5446": "RFC 5446: Service Selection for Mobile IPv4",
+    "3115": "RFC 3115: Mobile IP Vendor/Organization-Specific Extensions",
+    "4636": "RFC 4636: Foreign Agent Error Extension for Mobile IPv4",
+    "4917": "RFC 4917: Mobile IPv4 Message String Extension",
     "4433": "RFC 4433: Mobile IPv4 Dynamic Home Agent (HA) Assignment",
     "2794": "RFC 2794: Mobile IP Network Access Identifier Extension for IPv4",
     "3543": "RFC 3543: Registration Revocation in Mobile IPv4",

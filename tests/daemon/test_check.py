@@ -141,6 +141,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "advertisement_interval_s": 600.0,
         "address_pool": [],
         "discovery": False,
+        "message_strings": False,
         "max_nodes": None,
         "redirect_to": None,
         "mobile_nodes": [],

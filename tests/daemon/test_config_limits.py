@@ -58,6 +58,7 @@ KEYS: dict[tuple, Keys] = {
         ("shortcut", [True, False], NO_SWITCH),
         ("home-link", ["eth1"], ["", "a b", 1, ["eth1"], "mip0"]),
         ("advertisement-interval", ["4s", "30m", 600], [3, "3999ms", "31m", "", True]),
+        ("message-strings", [True, False], NO_SWITCH),
         ("discovery", [True, False], NO_SWITCH),
         ("address-pool", ["10.9.0.128/25", ["10.9.0.64/26", "10.9.0.128/25"]],
          ["", [], 1, "10.9.0.129/25", "10.8.0.0/24", ["10.9.0.8/29", 1]]),
@@ -67,6 +68,7 @@ KEYS: dict[tuple, Keys] = {
         ("home-address", ["10.9.0.1", "10.9.0.254"], [*NO_ADDRESS, "10.9.0.0", "10.9.0.255",
                                                       "10.8.0.1"]),
         ("nai", ["a", "a@x", "ü@x", 255 * "n"], ["", 1, "@x", "a@", "a@b@c", "a b", 256 * "n"]),
+        ("services", [["voip"], ["a", "b"]], [[], "voip", ["a", "a"], [1], ["①"], [256 * "s"]]),
         *ASSOCIATION_KEYS,
         ("timestamp-tolerance", ["1s", "1h", "1500ms", 7], [0, "999ms", "61m", "7", 7.0]),
         ("multipath", [True, False], [*NO_SWITCH, "prefer"]),
@@ -85,6 +87,7 @@ KEYS: dict[tuple, Keys] = {
     ("mobile-node", "mobile-node"): [
         ("home-address", ["192.0.2.1"], [*NO_ADDRESS, "198.51.100.1"]),
         ("nai", ["a", "a@x"], ["", 1, "@x", "a@", "a b", 256 * "n"]),
+        ("service", ["voip", "ü.example", 255 * "s"], ["", 1, "①", 256 * "s", ["voip"]]),
         ("home-agent", ["192.0.2.1"], NO_ADDRESS),
         *ASSOCIATION_KEYS,
         ("multipath", ["require", "prefer", "off"], [True, "", "on"]),

@@ -133,6 +133,7 @@ def _status(status: Status) -> tuple[View, ...]:
         ("home agent", status.home_agent),
         ("home address", _or_dash(status.home_address)),
         *((("NAI", status.nai),) if status.nai else ()),
+        *((("home agent says", status.message),) if status.message else ()),
         ("mobile nodes", str(status.mobile_nodes)),
         ("bindings", str(status.bindings)),
         ("multipath", status.multipath),

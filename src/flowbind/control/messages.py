@@ -92,7 +92,7 @@ Request = (
 class Status(Struct, frozen=True, tag="status", kw_only=True):
     """A daemon in one look. `counters` holds engine and data plane counters by name.
 
-    `nai` is a mobile node's own name, if it has one.
+    `nai` is a mobile node's own name, if it has one, `message` what its home agent said last.
     """
 
     role: str
@@ -106,6 +106,7 @@ class Status(Struct, frozen=True, tag="status", kw_only=True):
     multipath: str
     counters: dict[str, int]
     nai: str | None = None
+    message: str | None = None
 
 
 class BindingRow(Struct, frozen=True, kw_only=True):

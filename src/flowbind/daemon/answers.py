@@ -68,6 +68,11 @@ class Role(Protocol):
     nai: str | None
 
     @property
+    def message(self) -> str | None:
+        """What the home agent has told a mobile node in words."""
+        ...
+
+    @property
     def home_agent(self) -> IPv4Address:
         """Where mobile nodes register."""
         ...
@@ -181,6 +186,7 @@ class Answers:
             multipath=role.multipath(),
             counters={**role.counters(), **self._plane.statistics()},
             nai=role.nai,
+            message=role.message,
         )
 
     def _bindings(self) -> Bindings:

@@ -87,6 +87,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     label_weights: tuple[LabelWeight, ...]
     simultaneous_bindings: bool
     nai: str | None
+    services: tuple[str, ...]
     aaa_spi: int | None
 
 
@@ -130,6 +131,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     advertisement_interval_s: float
     address_pool: tuple[str, ...]
     discovery: bool
+    message_strings: bool
     max_nodes: int | None
     redirect_to: str | None
     mobile_nodes: tuple[NodeReport, ...]
@@ -141,6 +143,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
 
     home_address: str | None
     nai: str | None
+    service: str | None
     home_agent: str | None
     assigning_home_agents: tuple[str, ...]
     spi: int
@@ -203,6 +206,7 @@ def describe(settings: Settings) -> Report:
         warnings=settings.warnings,
         home_address=str(config.home_address) if config.home_address else None,
         nai=config.nai,
+        service=config.service,
         home_agent=str(config.home_agent) if config.home_agent else None,
         assigning_home_agents=tuple(map(str, config.assigning_home_agents)),
         spi=config.association.spi,
@@ -252,6 +256,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         advertisement_interval_s=config.advertisement_interval_s,
         address_pool=tuple(map(str, config.address_pool)),
         discovery=config.discovery,
+        message_strings=config.message_strings,
         max_nodes=config.max_nodes,
         redirect_to=str(config.redirect_to) if config.redirect_to else None,
         mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
@@ -276,6 +281,7 @@ def _node_report(entry: MobileNodeEntry) -> NodeReport:
         label_weights=tuple(LabelWeight(label, weight) for label, weight in entry.label_weights),
         simultaneous_bindings=entry.simultaneous_bindings,
         nai=entry.nai,
+        services=entry.services,
         aaa_spi=entry.aaa.spi if entry.aaa else None,
     )
 
@@ -360,6 +366,8 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
         yield "  AAA            every request needs a Mobile-AAA authenticator"
     if report.discovery:
         yield "  discovery      answered on the broadcast addresses of the home networks"
+    if report.message_strings:
+        yield "  denials        tell their reason in words"
     if report.redirect_to:
         yield f"  redirection    to {report.redirect_to} once {report.max_nodes} nodes are here"
     if report.address_pool:

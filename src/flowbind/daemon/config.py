@@ -77,6 +77,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("advertisement-interval", "advertisement_interval_s", values.duration("4s", "30m")),
     Key("address-pool", "address_pool", values.pool),
     Key("discovery", "discovery", values.switch),
+    Key("message-strings", "message_strings", values.switch),
     Key("max-nodes", "max_nodes", values.number(0, _MOST_NODES)),
     Key("redirect-to", "redirect_to", values.address),
     *_HOST_KEYS,
@@ -84,6 +85,7 @@ _HOME_AGENT_KEYS: Final = (
 _MOBILE_NODE_KEYS: Final = (
     Key("home-address", "home_address", values.address),
     Key("nai", "nai", values.nai),
+    Key("service", "service", values.service),
     Key("home-agent", "home_agent", values.address),
     Key(
         "assigning-home-agents",

@@ -22,6 +22,7 @@ _NODE_KEYS: Final = (
     *_ASSOCIATION_KEYS,
     FURTHER_KEY,
     *AAA_KEYS,
+    Key("services", "services", values.list_of(values.service, "services")),
     Key("multipath", "multipath", values.switch),
     Key("label-weights", "label_weights", values.label_weights),
     Key("simultaneous-bindings", "simultaneous_bindings", values.switch),

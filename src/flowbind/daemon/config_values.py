@@ -5,6 +5,7 @@ of that text.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, time
 from difflib import get_close_matches
@@ -49,7 +50,7 @@ _LARGEST_SHOWN: Final = 1 << 64
 _LONGEST_WORD: Final = 64
 _LONGEST_MATCH: Final = 1000
 _LONGEST_DEVICE_OCTETS: Final = 15
-_LONGEST_NAI_OCTETS: Final = 255
+_LONGEST_EXTENSION_OCTETS: Final = 255
 _LONGEST_SOCKET_OCTETS: Final = 107
 _OCTET: Final = 0xFF
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -267,8 +268,18 @@ def nai(value: object) -> str:
     user, at, realm = text.partition("@")
     if not user or (at and not realm) or "@" in realm or any(each.isspace() for each in text):
         raise _expected("an NAI such as node5@fleet.example", value)
-    if len(text.encode()) > _LONGEST_NAI_OCTETS:
-        raise ValueError(f"an NAI has at most {_LONGEST_NAI_OCTETS} octets")
+    if len(text.encode()) > _LONGEST_EXTENSION_OCTETS:
+        raise ValueError(f"an NAI has at most {_LONGEST_EXTENSION_OCTETS} octets")
+    return text
+
+
+def service(value: object) -> str:
+    """Read the identifier of a service (RFC 5446 3)."""
+    text = _string(value, "the name of a service")
+    if unicodedata.normalize("NFKC", text) != text:
+        raise _expected("the name of a service in Unicode's form NFKC", value)
+    if len(text.encode()) > _LONGEST_EXTENSION_OCTETS:
+        raise ValueError(f"the name of a service has at most {_LONGEST_EXTENSION_OCTETS} octets")
     return text
 
 

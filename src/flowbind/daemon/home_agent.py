@@ -151,6 +151,7 @@ class HomeAgentRole:
         self.home_agent = engine.config.address
         self.home_address: IPv4Address | None = None
         self.nai: str | None = None
+        self.message: str | None = None
 
     def mobile_nodes(self) -> int:
         """How many mobile nodes are configured."""

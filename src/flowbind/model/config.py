@@ -40,6 +40,7 @@ class MobileNodeEntry(Struct, frozen=True):
     label_weights: tuple[tuple[int, int], ...] = ()
     simultaneous_bindings: bool = False
     nai: str | None = None
+    services: tuple[str, ...] = ()
     aaa: AaaAssociation | None = None
 
     @property
@@ -103,6 +104,7 @@ class HomeAgentConfig(Struct, frozen=True):
     advertisement_interval_s: float = 600.0
     address_pool: tuple[IPv4Network, ...] = ()
     discovery: bool = False
+    message_strings: bool = False
     max_nodes: int | None = None
     redirect_to: IPv4Address | None = None
 
@@ -161,6 +163,7 @@ class MobileNodeConfig(Struct, frozen=True):
     probe_dead_after: int = 3
     home_network: IPv4Network | None = None
     assigning_home_agents: tuple[IPv4Address, ...] = ()
+    service: str | None = None
     nai: str | None = None
 
     @property

@@ -25,7 +25,7 @@ from flowbind.engine.chance import Chance, no_chance
 from flowbind.engine.deadlines import Deadlines
 from flowbind.engine.hearing import understood
 from flowbind.engine.home_agent.aaa import check_aaa, with_challenge
-from flowbind.engine.home_agent.assignment import redirection
+from flowbind.engine.home_agent.around import service_echoed, told_of_denial
 from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
 from flowbind.engine.home_agent.broadcasting import Broadcasting
 from flowbind.engine.home_agent.denials import Denials
@@ -203,8 +203,9 @@ class HomeAgent:
         code = _code(request, simultaneous=simultaneous)
         policy = self._policy_told(request, after) if self.config.policy_in_reply else ()
         more, after = self._initiative.granted(after, request, event, association, now)
+        extensions = (*service_echoed(message, entry), *policy, *more)
         reply = reply_to(
-            event, message, self.config, association, code, now, lifetime_s, nonce, (*policy, *more)
+            event, message, self.config, association, code, now, lifetime_s, nonce, extensions
         )
         reply = with_challenge(reply, message, entry)
         reply = self._foreign_agents.authenticated(reply, message)
@@ -318,9 +319,11 @@ class HomeAgent:
         # 3.8.2.1 a: what a foreign agent vouches for is no forgery by just anybody.
         if place == 0 and not self._foreign_agents.vouches_for(event, message):
             return []
+        ended = self._ended_by(refusal.code, message, entry, association)
         nonce, saved = self._nonce_of_denial(entry, association, refusal.code)
+        saved = [*ended, *saved]
         message = self.identities.answerable(message, entry)
-        told = redirection(self.config, refusal.code)
+        told = (*service_echoed(message, entry), *told_of_denial(self.config, refusal))
         reply = reply_to(
             event, message, self.config, association, refusal.code, now, nonce=nonce, told=told
         )
@@ -330,6 +333,28 @@ class HomeAgent:
             return [*saved, reply]
         text = f"{entry.name}: request from {event.source} denied"
         return [*saved, reply, Log("warning", f"{text} with {int(refusal.code)}: {refusal.reason}")]
+
+    def _ended_by(
+        self,
+        code: ReplyCode,
+        message: RegistrationRequest,
+        entry: MobileNodeEntry,
+        association: SecurityAssociation,
+    ) -> list[Effect]:
+        """RFC 5446 4.2: without the service that it asks for a node has no binding either.
+
+        The request has changed something, so it must not be taken again.
+        """
+        before = self.identities.record_of(entry, self.records)
+        if code is not ReplyCode.SERVICE_AUTHORIZATION_FAILED or before is None:
+            return []
+        if not before.bindings:
+            return []
+        by_time = association.replay is Replay.TIMESTAMPS
+        identification = message.identification if by_time else before.identification
+        after = structs.replace(before, identification=identification, bindings=(), rules=())
+        self._keep(after, entry)
+        return [self._forwarding(entry, after), SaveNode(after, before), *_news(before, after)]
 
     def _nonce_of_denial(
         self, entry: MobileNodeEntry, association: SecurityAssociation, code: ReplyCode
@@ -423,7 +448,7 @@ class HomeAgent:
                 self._want_repair(effect, now)
         for reply in replies:
             entry = self.identities.entries[home_address_of(reply)]
-            denial = denial_instead_of(reply, entry)
+            denial = denial_instead_of(reply, entry, self.config)
             effects.append(self._foreign_agents.authenticated_alike(denial, reply))
         return effects
 

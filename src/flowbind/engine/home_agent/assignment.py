@@ -1,8 +1,8 @@
 """Whether a request is for this home agent (RFC 5944 3.8.2.1, 3.8.3.2; RFC 4433 5.3).
 
-A node that has no home agent yet says so by 0.0.0.0 or 255.255.255.255 in the Home Agent field. It
-is taken as if it had named us, or is redirected to another home agent when there are as many nodes
-here as there should be. Who is here already is never sent away.
+A node with a name that has no home agent yet says so by 0.0.0.0 or 255.255.255.255 in the Home
+Agent field. It is taken as if it had named us, or is redirected to another home agent when there
+are as many nodes here as there should be. Who is here already is never sent away.
 """
 
 from ipaddress import IPv4Address
@@ -12,7 +12,7 @@ from flowbind.engine.home_agent.identity import nai_of
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.model.binding import NodeRecord
-from flowbind.model.config import HomeAgentConfig
+from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.dynamic_home_agent import DynamicHomeAgent
 from flowbind.wire.extension import Extension
 from flowbind.wire.iana import DynamicHomeAgentSubtype, ExtensionType, ReplyCode
@@ -29,6 +29,7 @@ def check_home_agent(
     event: Received,
     message: RegistrationRequest,
     config: HomeAgentConfig,
+    entry: MobileNodeEntry,
     before: NodeRecord | None,
     nodes: int,
 ) -> None:
@@ -42,7 +43,8 @@ def check_home_agent(
     if message.home_agent == config.address:
         return
     # RFC 4433 5.1: such a node has a name.
-    if message.home_agent not in _ANY or nai_of(message) is None:
+    named = entry.nai is not None and nai_of(message) == entry.nai
+    if message.home_agent not in _ANY or not named:
         raise Refused("home-agent-unknown", _UNKNOWN)
     if any(each != config.address for each in _requested(message)):
         raise Refused("requested-home-agent-unknown", _UNKNOWN)

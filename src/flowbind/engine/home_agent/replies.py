@@ -10,6 +10,7 @@ from flowbind.auth.authenticator import protect
 from flowbind.auth.nonces import with_nonce
 from flowbind.auth.replay import mismatch_identification
 from flowbind.effects import Effect, SendDatagram
+from flowbind.engine.home_agent.around import in_words
 from flowbind.engine.home_agent.validation import KIND, association_of
 from flowbind.events import Received
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
@@ -20,6 +21,7 @@ from flowbind.wire.iana import MOBILE_IP_PORT, ExtensionType, MessageType, Reply
 from flowbind.wire.message import all_of, decode, split_at_authentication
 from flowbind.wire.nai import NetworkAccessIdentifier
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
+from flowbind.wire.service_selection import ServiceSelection
 
 Policy = tuple[FlowBinding, ...]
 
@@ -103,7 +105,9 @@ def _decoded(datagram: SendDatagram) -> RegistrationReply:
     return reply
 
 
-def denial_instead_of(accepted: SendDatagram, entry: MobileNodeEntry) -> SendDatagram:
+def denial_instead_of(
+    accepted: SendDatagram, entry: MobileNodeEntry, config: HomeAgentConfig
+) -> SendDatagram:
     """Turn a reply that was never sent into a denial for want of resources (130).
 
     The security association stays that of the reply, and so of its request.
@@ -115,7 +119,11 @@ def denial_instead_of(accepted: SendDatagram, entry: MobileNodeEntry) -> SendDat
         home_address=reply.home_address,
         home_agent=reply.home_agent,
         identification=reply.identification,
-        extensions=all_of(reply, NetworkAccessIdentifier),
+        extensions=(
+            *all_of(reply, NetworkAccessIdentifier),
+            *all_of(reply, ServiceSelection),
+            *in_words(config, "insufficient-resources"),
+        ),
     )
     payload = protect(
         denial, ExtensionType.MOBILE_HOME_AUTHENTICATION, association_of(reply, entry)

@@ -10,6 +10,7 @@ from flowbind.auth.association import Replay, SecurityAssociation
 from flowbind.auth.authenticator import AuthenticationError, verify
 from flowbind.auth.nonces import check_nonce
 from flowbind.auth.replay import ReplayError, check_timestamp
+from flowbind.engine.home_agent.around import check_service, check_vendors
 from flowbind.engine.home_agent.assignment import check_home_agent
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
@@ -107,7 +108,9 @@ def check_form(
     # 3.8.2.3 wants such a request denied, 3.3 has the bits ignored: the operator decides.
     if config.strict_reserved and message.flags & _RESERVED:
         raise Refused("reserved-bits", ReplyCode.POORLY_FORMED_REQUEST)
-    check_home_agent(event, message, config, before, nodes)
+    check_home_agent(event, message, config, entry, before, nodes)
+    check_vendors(protected, exposed)
+    check_service(protected, entry)
     if not entry.multipath and any(_is_multipath(each) for each in protected):
         raise Refused("multipath-not-allowed", ReplyCode.MULTIPATH_NOT_ALLOWED)
     multipaths, flow_bindings = _sorted(protected)

@@ -7,7 +7,13 @@ from msgspec import structs
 
 from flowbind.effects import Effect, Log
 from flowbind.engine.mobile_node.fallback import PLAIN_FOR_S
-from flowbind.engine.mobile_node.messages import ACCEPTED, policy_of, reply_of
+from flowbind.engine.mobile_node.messages import (
+    ACCEPTED,
+    message_of,
+    policy_of,
+    rejection_of,
+    reply_of,
+)
 from flowbind.engine.mobile_node.policy import Exchange, Policy, adopted, differs
 from flowbind.engine.mobile_node.registration import (
     LOW_HALF,
@@ -37,6 +43,7 @@ UNAUTHENTIC_LOG_INTERVAL_S: Final = 60.0
 """Replies that are not authentic are logged no oftener than that."""
 
 _NOT_AUTHENTIC: Final = frozenset({"authenticator-absent", "authenticator-wrong", "spi-unknown"})
+_TOLD: Final = _NOT_AUTHENTIC | {"foreign-agent-refuses", "vendor-extension-unknown"}
 _NOT_UNDERSTOOD: Final = frozenset(
     {ReplyCode.POORLY_FORMED_REQUEST, ReplyCode.FA_POORLY_FORMED_REQUEST}
 )
@@ -55,6 +62,7 @@ class Answers:
         self._adopt = adopt
         self._differs = False
         self._logged_at = float("-inf")
+        self.message: str | None = None
         self._registration = registration
         self._whereabouts = Whereabouts(registration)
         self._interfaces = registration.interfaces
@@ -65,7 +73,9 @@ class Answers:
         try:
             reply = reply_of(self._registration.identity, event)
             intent, sent = self._answered(reply)
-            if _grants(intent, reply):
+            rejection = rejection_of(reply)
+            grants = _grants(intent, reply) and rejection is None
+            if grants:
                 self._revocations.note(sent, reply)
         except Refused as refusal:
             self._statistics[f"discarded_{refusal.reason}"] += 1
@@ -74,21 +84,41 @@ class Answers:
         self._registration.note_nonce(reply.identification)
         intent.silent = 0
         sent.via.asked_at = float("-inf")
-        if _grants(intent, reply):
+        said = self._note_message(reply)
+        if grants:
             self._statistics["accepted"] += 1
             self._registration.accepted = sent.identification
             self._registration.intents.remove(intent)
-            return self._on_accepted(intent, sent, reply, now)
-        self._statistics[f"denied_{reply.code}"] += 1
+            return [*self._on_accepted(intent, sent, reply, now), *said]
         intent.sent = None
-        return self._on_denied(intent, sent, reply, now)
+        if rejection is not None and reply.code in ACCEPTED:
+            return [*self._on_rejected(intent, sent, rejection, now), *said]
+        self._statistics[f"denied_{reply.code}"] += 1
+        return [*self._on_denied(intent, sent, reply, now), *said]
+
+    def _note_message(self, reply: RegistrationReply) -> list[Effect]:
+        """RFC 4917: it is for people, and is told when it is another one than before."""
+        before, said = self.message, message_of(reply)
+        self.message = said or before
+        return [Log("info", f"the home agent says: {said}")] if said not in {None, before} else []
+
+    def _on_rejected(self, intent: Intent, sent: Sent, why: str, now: float) -> list[Effect]:
+        """RFC 3115 2.3: what was granted cannot be relied on, and is given back (RFC 4636 5)."""
+        self._statistics["rejected"] += 1
+        wait_s = backoff_s(intent.tries - 1, MIN_RETRANSMISSION_S, DENIED_RETRY_S)
+        intent.not_before = now + wait_s
+        if intent.aim is Aim.REGISTER:
+            self._registration.want_deregistered(sent.via, now, sent)
+        return [Log("error", f"{sent.via.name}: the reply is rejected: {why}")]
 
     def _on_discarded(self, event: Received, refusal: Refused, now: float) -> list[Effect]:
         """3.6.2.1: what is not authentic is logged, but seldom, since anybody can send it."""
         quiet = 0 <= now - self._logged_at < UNAUTHENTIC_LOG_INTERVAL_S
-        if refusal.reason not in _NOT_AUTHENTIC or quiet:
+        if refusal.reason not in _TOLD or quiet:
             return []
         self._logged_at = now
+        if refusal.reason not in _NOT_AUTHENTIC:
+            return [Log("warning", f"reply from {event.source} is passed over: {refusal.reason}")]
         return [Log("warning", f"reply from {event.source} is not authentic: {refusal.reason}")]
 
     def _answered(self, reply: RegistrationReply) -> tuple[Intent, Sent]:

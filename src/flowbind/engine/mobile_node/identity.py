@@ -14,6 +14,7 @@ from flowbind.wire.dynamic_home_agent import DynamicHomeAgent
 from flowbind.wire.extension import Extension
 from flowbind.wire.iana import DynamicHomeAgentSubtype
 from flowbind.wire.nai import NetworkAccessIdentifier
+from flowbind.wire.service_selection import ServiceSelection
 
 UNKNOWN: Final = IPv4Address(0)
 """The Home Address of a node that has none yet (RFC 5944 3.6.1.2)."""
@@ -108,6 +109,9 @@ class Identity:
         """What stands in front of all other extensions of a request (RFC 2794 2)."""
         nai = self.config.nai
         extensions: tuple[Extension, ...] = () if nai is None else (NetworkAccessIdentifier(nai),)
+        if self.config.service is not None:
+            # RFC 5446 3: in every request, behind the NAI.
+            extensions = (*extensions, ServiceSelection(self.config.service))
         if self.is_unassigned:
             requested = DynamicHomeAgent(DynamicHomeAgentSubtype.REQUESTED, self.home_agent)
             return (*extensions, requested)

@@ -31,6 +31,8 @@ from flowbind.wire.message import all_of, split_at_authentication
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 from flowbind.wire.revocation_support import RevocationSupport
+from flowbind.wire.strings import ForeignAgentError, MessageString
+from flowbind.wire.vendor import CriticalVendorExtension
 
 ACCEPTED: Final = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANEOUS_BINDINGS})
 
@@ -146,4 +148,36 @@ def reply_of(identity: Identity, event: Received) -> RegistrationReply:
     if message.home_address == UNKNOWN and message.code in ACCEPTED:
         # RFC 2794 3: a registration is about some address.
         raise Refused("home-address-missing")
+    if message.code in ACCEPTED:
+        _check_exposed(message)
     return message
+
+
+def _check_exposed(reply: RegistrationReply) -> None:
+    """RFC 4636 4, RFC 3115 2.3: what takes back what the home agent has granted stands where nobody
+    vouches for it. It makes this reply count for nothing, as if whoever has added it had lost it;
+    the request is repeated, and a reply without it is as good as any.
+    """
+    _protected, _authentication, exposed = split_at_authentication(reply, _KIND)
+    if any(isinstance(each, ForeignAgentError) for each in exposed):
+        raise Refused("foreign-agent-refuses")
+    if any(isinstance(each, CriticalVendorExtension) for each in exposed):
+        raise Refused("vendor-extension-unknown")
+
+
+def rejection_of(reply: RegistrationReply) -> str | None:
+    """Say why a reply that grants something counts as one that does not (RFC 3115 2.3)."""
+    protected, _authentication, _exposed = split_at_authentication(reply, _KIND)
+    for each in protected:
+        if isinstance(each, CriticalVendorExtension):
+            return f"it has an extension of vendor {each.vendor} that is unknown here"
+        if isinstance(each, ForeignAgentError):
+            return f"it has the error {each.status} of a foreign agent"
+    return None
+
+
+def message_of(reply: RegistrationReply) -> str | None:
+    """Return what the home agent says in words (RFC 4917), if its authentication covers it."""
+    protected, _authentication, _exposed = split_at_authentication(reply, _KIND)
+    strings = (each for each in protected if isinstance(each, MessageString))
+    return next((each.text for each in strings), None)

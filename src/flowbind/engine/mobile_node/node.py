@@ -145,6 +145,11 @@ class MobileNode:
     # ---- what the operator may look at
 
     @property
+    def message(self) -> str | None:
+        """What the home agent said last in words (RFC 4917)."""
+        return self._answers.message
+
+    @property
     def paths(self) -> tuple[Interface, ...]:
         """Every interface, in the order of the configuration."""
         return tuple(self.interfaces.values())

@@ -50,6 +50,8 @@ class Whereabouts:
                 return found
         if reply.code == ReplyCode.ADMINISTRATIVELY_PROHIBITED and self._is_not_ours(sent):
             return self._on_home_address_lost(now)
+        if reply.code == ReplyCode.SERVICE_AUTHORIZATION_FAILED:
+            self._on_service_denied(now)
         if not self._registration.identity.is_unassigned:
             return None
         if reply.code == ReplyCode.REDIRECT_HOME_AGENT:
@@ -57,6 +59,12 @@ class Whereabouts:
         # Another one may take us.
         self._registration.identity.ask_next()
         return None
+
+    def _on_service_denied(self, now: float) -> None:
+        """RFC 5446 4.1: the home agent has deleted the bindings that there were."""
+        for interface in self._registration.interfaces.values():
+            if interface.binding:
+                self._registration.unbind(interface, now, confirmed=True)
 
     def _on_redirected(self, reply: RegistrationReply, now: float) -> list[Effect] | None:
         """RFC 4433 4.2: ask the home agent that an authentic reply names, unless it has sent us on
