@@ -198,11 +198,6 @@ class MobileNodeRole:
         self.nai = engine.config.nai
 
     @property
-    def message(self) -> str | None:
-        """What the home agent said last in words."""
-        return self._engine.message
-
-    @property
     def home_agent(self) -> IPv4Address:
         """Where it registers; the broadcast address of its home network until it has found it."""
         return self._engine.identity.home_agent
@@ -216,7 +211,7 @@ class MobileNodeRole:
         """This one."""
         return 1
 
-    def nai_of(self, _home_address: IPv4Address) -> str | None:
+    def nai_of(self, home_address: IPv4Address) -> str | None:
         """The name of this one, if it has one."""
         return self.nai
 

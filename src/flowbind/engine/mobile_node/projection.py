@@ -108,9 +108,8 @@ class Projection:
         before, self._saved = self._saved, record
         kept = {record.home_address} if _is_worth_keeping(record) else set[IPv4Address]()
         # At the start it is not known what the store holds.
-        gone = sorted(
-            (self._saved_for | ({record.home_address} if before is None else set())) - kept
-        )
+        held = self._saved_for if before else {*self._saved_for, record.home_address}
+        gone = sorted(held - kept)
         self._saved_for = kept
         saved = [SaveNode(record, before)] if kept else []
         return [*(DeleteNode(each, before) for each in gone), *saved]
