@@ -198,6 +198,11 @@ class MobileNodeRole:
         self.nai = engine.config.nai
 
     @property
+    def message(self) -> str | None:
+        """What the home agent said last in words."""
+        return self._engine.message
+
+    @property
     def home_agent(self) -> IPv4Address:
         """Where it registers; the broadcast address of its home network until it has found it."""
         return self._engine.identity.home_agent
