@@ -70,6 +70,15 @@ def test_the_request_that_ended_them_cannot_end_those_that_follow(serving):
     assert desk.bids == [1]
 
 
+def test_no_request_made_before_it_is_taken_any_more(serving):
+    desk = serving()
+    desk.register(1)
+    earlier = desk.request(desk.multipath(1))
+    assert desk.ask(IMS, desk.multipath(1)) == 151
+    assert desk.hear(earlier) == 133
+    assert desk.bids == []
+
+
 def test_by_nonces_neither(serving, make_desk):
     by_nonces = structs.replace(make_desk().association, replay=Replay.NONCES)
     desk = serving(associations=(by_nonces,))

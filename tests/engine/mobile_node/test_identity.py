@@ -213,7 +213,7 @@ def test_what_could_not_be_undone_for_an_address_is_tried_again(nameless):
     ]
 
 
-def test_by_nonces_a_request_is_not_repeated_unchanged_once_the_address_is_known(make_trip):
+def test_by_nonces_the_request_of_a_silent_path_names_the_address_once_it_is_known(make_trip):
     association = structs.replace(make_trip().association, replay=Replay.NONCES)
     nameless = Nameless(make_trip, associations=(association,))
     nameless.trip.hear(InterfaceUp("wlan0", nameless.trip.address_of("wlan0")))

@@ -182,7 +182,7 @@ class Sent:
     @property
     def content(self) -> tuple[object, ...]:
         """What the request says, but for the Identification."""
-        asked = (self.via.name, self.home_address, self.care_of_address, self.lifetime_s)
+        asked = (self.via.name, self.care_of_address, self.lifetime_s)
         return *asked, self.plain, self.carried, self.policy, self.overwrites
 
 
