@@ -17,6 +17,8 @@
 struct tunnelled {
 	struct iphdr outer;
 	struct iphdr inner;
+	struct udp_tunnel_header udp; /* its ports are 0 where there is none */
+	__u32 protocol; /* IPPROTO_IPIP or IPPROTO_GRE, also behind UDP */
 	__u32 mac_length;
 	__u32 overhead; /* outer headers */
 	__u32 inner_header;
@@ -28,22 +30,53 @@ static __always_inline __u32 inner_at(const struct tunnelled *packet)
 	return packet->mac_length + packet->overhead;
 }
 
-static __always_inline int is_tunnel(const struct iphdr *outer)
+/*
+ * Whether this is a tunnelled packet; notes in which protocol. RFC 3519 3.3: of what comes by UDP to
+ * and from port 434 of the home agent the first octet tells it from messages, which are the daemon's.
+ */
+static __always_inline int is_tunnel(struct __sk_buff *skb, struct tunnelled *packet,
+				     int at_home_agent)
 {
-	return (outer->protocol == IPPROTO_IPIP || outer->protocol == IPPROTO_GRE) &&
-	       !(outer->frag_off & bpf_htons(IP_OFFSET_AND_MORE));
+	struct udp_tunnel_header *udp = &packet->udp;
+	const struct iphdr *outer = &packet->outer;
+
+	if (outer->frag_off & bpf_htons(IP_OFFSET_AND_MORE))
+		return 0;
+	packet->protocol = outer->protocol;
+	packet->overhead = sizeof(*outer);
+	if (outer->protocol != IPPROTO_UDP)
+		return outer->protocol == IPPROTO_IPIP || outer->protocol == IPPROTO_GRE;
+	if (bpf_skb_load_bytes(skb, inner_at(packet), udp, sizeof(*udp)))
+		return 0;
+	packet->protocol = udp->next_header;
+	packet->overhead += sizeof(*udp);
+	return udp->type == MIP_TUNNEL_DATA && udp->source && udp->destination &&
+	       (at_home_agent ? udp->destination : udp->source) == bpf_htons(MOBILE_IP_PORT);
 }
 
-/* Load the headers behind the outer one. Returns 0 or the reason to refuse the packet. */
-static __always_inline int load_tunnelled(struct __sk_buff *skb, struct tunnelled *packet)
+/* The octets up to the end of what is tunnelled, from the outer header on, or 0 for a bad length. */
+static __always_inline __u32 tunnelled_length(struct __sk_buff *skb, const struct tunnelled *packet)
 {
 	__u32 outer_length = ipv4_length(skb, packet->mac_length, &packet->outer);
+	__u32 length = sizeof(packet->outer) + bpf_ntohs(packet->udp.length);
+
+	/* Of many segments at once the length is right only after they are cut up. */
+	if (!packet->udp.source || skb->gso_size)
+		return outer_length;
+	return length <= outer_length ? length : 0;
+}
+
+/* Load the headers behind those of `is_tunnel`. Returns 0 or the reason to refuse the packet. */
+static __always_inline int load_tunnelled(struct __sk_buff *skb, struct tunnelled *packet)
+{
+	__u32 length = tunnelled_length(skb, packet);
 	struct gre_header gre;
 
 	if (ipv4_checksum(&packet->outer))
 		return COUNTER_DROP_MALFORMED;
-	packet->overhead = sizeof(packet->outer);
-	if (packet->outer.protocol == IPPROTO_GRE) {
+	if (packet->protocol != IPPROTO_IPIP && packet->protocol != IPPROTO_GRE)
+		return COUNTER_DROP_ENCAPSULATION_MISMATCH;
+	if (packet->protocol == IPPROTO_GRE) {
 		if (bpf_skb_load_bytes(skb, inner_at(packet), &gre, sizeof(gre)))
 			return COUNTER_DROP_MALFORMED;
 		if (gre.flags & bpf_htons(GRE_REFUSED_FLAGS | GRE_VERSION))
@@ -56,7 +89,7 @@ static __always_inline int load_tunnelled(struct __sk_buff *skb, struct tunnelle
 	packet->inner_length = ipv4_length(skb, inner_at(packet), &packet->inner);
 	if (!packet->inner_header || !packet->inner.ttl)
 		return COUNTER_DROP_MALFORMED;
-	if (packet->overhead + packet->inner_length > outer_length)
+	if (packet->overhead + packet->inner_length > length)
 		return COUNTER_DROP_MALFORMED;
 	return 0;
 }
@@ -70,8 +103,9 @@ static __always_inline int congestion_marked(const struct tunnelled *packet)
 static __always_inline int check_path(const struct tunnelled *packet, const struct path *path)
 {
 	if (!path)
-		return COUNTER_DROP_CARE_OF_ADDRESS_UNKNOWN;
-	if (path->protocol != packet->outer.protocol)
+		return packet->udp.source ? COUNTER_DROP_UDP_TUNNEL_UNKNOWN :
+					    COUNTER_DROP_CARE_OF_ADDRESS_UNKNOWN;
+	if (path->protocol != packet->protocol)
 		return COUNTER_DROP_ENCAPSULATION_MISMATCH;
 	/* RFC 6040 4.2: a congestion mark that the inner packet cannot take is a loss. */
 	if (congestion_marked(packet) && !(packet->inner.tos & ECN_MASK))
@@ -118,6 +152,17 @@ static __always_inline int turn_around(struct __sk_buff *skb, __u32 at, struct i
 	return bpf_skb_store_bytes(skb, at, ip, sizeof(*ip), 0);
 }
 
+static __always_inline int turn_udp_around(struct __sk_buff *skb, __u32 at,
+					   struct udp_tunnel_header *udp)
+{
+	__be16 source = udp->source;
+
+	udp->source = udp->destination;
+	udp->destination = source;
+	udp->checksum = 0;
+	return bpf_skb_store_bytes(skb, at, udp, sizeof(*udp), 0);
+}
+
 /* Answer a keepalive on the path that it came by, so that no daemon is needed for it. */
 static __always_inline int answer_echo(struct __sk_buff *skb, struct tunnelled *packet,
 				       const struct path *path, struct icmp_header *icmp,
@@ -130,6 +175,8 @@ static __always_inline int answer_echo(struct __sk_buff *skb, struct tunnelled *
 	icmp->type = ICMP_ECHO_REPLY;
 	icmp->checksum = fold_checksum(sum);
 	if (turn_around(skb, packet->mac_length, &packet->outer) ||
+	    (packet->udp.source &&
+	     turn_udp_around(skb, packet->mac_length + sizeof(packet->outer), &packet->udp)) ||
 	    turn_around(skb, at, &packet->inner) ||
 	    bpf_skb_store_bytes(skb, at + sizeof(packet->inner), icmp, sizeof(*icmp), 0) ||
 	    (!packet->mac_length && add_ethernet_header(skb)))
@@ -142,6 +189,12 @@ static __always_inline int answer_echo(struct __sk_buff *skb, struct tunnelled *
 static __always_inline int home_agent_decapsulate(struct __sk_buff *skb, struct tunnelled *packet,
 						  const struct settings *own)
 {
+	struct ends ends = {
+		.local = own->home_agent,
+		.remote = packet->outer.saddr,
+		.local_port = packet->udp.destination,
+		.remote_port = packet->udp.source,
+	};
 	int refused = load_tunnelled(skb, packet);
 	const struct path *path;
 	const struct node *node;
@@ -152,7 +205,7 @@ static __always_inline int home_agent_decapsulate(struct __sk_buff *skb, struct 
 	node = bpf_map_lookup_elem(&nodes_map, &packet->inner.saddr);
 	if (!node)
 		return refuse(COUNTER_DROP_INNER_ADDRESS);
-	path = path_of(node, own->home_agent, packet->outer.saddr);
+	path = path_of(node, &ends);
 	refused = check_path(packet, path);
 	if (refused || !path)
 		return refuse(refused);
@@ -174,6 +227,12 @@ static __always_inline int is_wanted_broadcast(const struct tunnelled *packet,
 static __always_inline int mobile_node_decapsulate(struct __sk_buff *skb, struct tunnelled *packet,
 						   const struct settings *own)
 {
+	struct ends ends = {
+		.local = packet->outer.daddr,
+		.remote = packet->outer.saddr,
+		.local_port = packet->udp.destination,
+		.remote_port = packet->udp.source,
+	};
 	int refused = load_tunnelled(skb, packet);
 	const struct node *node;
 
@@ -184,7 +243,7 @@ static __always_inline int mobile_node_decapsulate(struct __sk_buff *skb, struct
 	node = bpf_map_lookup_elem(&nodes_map, &own->home_address);
 	if (!node)
 		return refuse(COUNTER_DROP_NO_BINDING);
-	refused = check_path(packet, path_of(node, packet->outer.daddr, packet->outer.saddr));
+	refused = check_path(packet, path_of(node, &ends));
 	if (refused)
 		return refuse(refused);
 	return out_of_tunnel(skb, packet, own);

@@ -27,15 +27,18 @@ static __always_inline long trim(struct __sk_buff *skb, __u32 length)
 
 /*
  * RFC 2003 3.2: what comes from the far end of the tunnel must not go back into it. RFC 5944 4.2.3:
- * nor may what any care-of address of the node has tunnelled.
+ * nor may what any care-of address of the node has tunnelled. The far end of a tunnel in UDP is the
+ * address of many a host, of which any may have something to say to the node.
  */
 static __always_inline int loops(const struct node *node, const struct path *path,
 				 const struct iphdr *inner)
 {
-	if (inner->saddr == path->remote)
+	struct ends ends = { .local = path->local, .remote = inner->saddr };
+
+	if (inner->saddr == path->remote && !is_in_udp(path))
 		return 1;
 	return (inner->protocol == IPPROTO_IPIP || inner->protocol == IPPROTO_GRE) &&
-	       path_of(node, path->local, inner->saddr);
+	       path_of(node, &ends);
 }
 
 /*

@@ -26,7 +26,7 @@ static __always_inline int home_agent_ingress(struct __sk_buff *skb, __u32 mac_l
 
 	if (!own || !load_outer(skb, mac_length, &packet.outer))
 		return TC_ACT_UNSPEC;
-	if (packet.outer.daddr == own->home_agent && is_tunnel(&packet.outer))
+	if (packet.outer.daddr == own->home_agent && is_tunnel(skb, &packet, 1))
 		return home_agent_decapsulate(skb, &packet, own);
 	return shortcut_ingress(skb, mac_length, &packet.outer, own);
 }
@@ -39,7 +39,7 @@ static __always_inline int mobile_node_ingress(struct __sk_buff *skb, __u32 mac_
 	if (!own || !load_outer(skb, mac_length, &packet.outer))
 		return TC_ACT_UNSPEC;
 	/* Tunnels with others than the home agent are none of our business. */
-	if (packet.outer.saddr == own->home_agent && is_tunnel(&packet.outer))
+	if (packet.outer.saddr == own->home_agent && is_tunnel(skb, &packet, 0))
 		return mobile_node_decapsulate(skb, &packet, own);
 	return TC_ACT_UNSPEC;
 }

@@ -31,7 +31,8 @@
 /* In place of the number of a rule: the weighted spread decided. */
 #define RULE_NONE 255
 
-/* One tunnel. `ifindex` 0 follows the routing table. `transmit` 0: accept packets, send none. */
+/* One tunnel. `ifindex` 0 follows the routing table. `transmit` 0: accept packets, send none. With
+ * ports it is one in UDP (RFC 3519). */
 struct path {
 	__be32 local;
 	__be32 remote;
@@ -42,6 +43,8 @@ struct path {
 	__u8 label;
 	__u8 transmit;
 	__u8 reserved[3];
+	__be16 local_port;
+	__be16 remote_port;
 };
 
 /* A home address. `slot` says which of its two policies is in force, so that one can be replaced

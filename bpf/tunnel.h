@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Putting an outer header on and sending it: IP-in-IP (RFC 2003) and GRE (RFC 2784). */
+/* Putting outer headers on and sending the packet: IP-in-IP (RFC 2003) and GRE (RFC 2784), each also
+ * in UDP (RFC 3519). */
 #ifndef FLOWBIND_TUNNEL_H
 #define FLOWBIND_TUNNEL_H
 
@@ -21,9 +22,18 @@ struct gre_header {
 #define GRE_REFUSED_FLAGS 0xf800
 #define GRE_VERSION 0x0007
 
-struct outer_gre {
-	struct iphdr ip;
-	struct gre_header gre;
+#define MOBILE_IP_PORT 434
+#define MIP_TUNNEL_DATA 4
+
+/* A UDP header and the MIP Tunnel Data header behind it (RFC 3519 3.3). */
+struct udp_tunnel_header {
+	__be16 source;
+	__be16 destination;
+	__be16 length;
+	__sum16 checksum;
+	__u8 type;
+	__u8 next_header;
+	__be16 reserved;
 };
 
 /*
@@ -45,6 +55,11 @@ static __always_inline long make_room(struct __sk_buff *skb, __u32 octets, __u64
 	return result;
 }
 
+static __always_inline int is_in_udp(const struct path *path)
+{
+	return path->remote_port != 0;
+}
+
 static __always_inline void fill_outer(struct iphdr *outer, const struct path *path,
 				       const struct iphdr *inner, __u32 total)
 {
@@ -59,10 +74,43 @@ static __always_inline void fill_outer(struct iphdr *outer, const struct path *p
 	if (!outer->frag_off)
 		outer->id = (__be16)bpf_get_prandom_u32();
 	outer->ttl = OUTER_TTL;
-	outer->protocol = path->protocol;
+	outer->protocol = is_in_udp(path) ? IPPROTO_UDP : path->protocol;
 	outer->saddr = path->local;
 	outer->daddr = path->remote;
 	outer->check = ipv4_checksum(outer);
+}
+
+/*
+ * RFC 3519 says nothing of the checksum. None is what UDP allows over IPv4, and what the inner packet
+ * needs, which has its own: to compute one would be to read every octet.
+ */
+static __always_inline void fill_udp(struct udp_tunnel_header *udp, const struct path *path,
+				     __u32 length)
+{
+	__builtin_memset(udp, 0, sizeof(*udp));
+	udp->source = path->local_port;
+	udp->destination = path->remote_port;
+	/* What is longer is cut up before any wire, but an address translator may look at it before. */
+	udp->length = bpf_htons(length <= LARGEST_TOTAL_LENGTH ? length : LARGEST_TOTAL_LENGTH);
+	udp->type = MIP_TUNNEL_DATA;
+	udp->next_header = path->protocol;
+}
+
+/* The octets of the outer headers of a path. */
+static __always_inline __u32 overhead_of(const struct path *path)
+{
+	return sizeof(struct iphdr) + (is_in_udp(path) ? sizeof(struct udp_tunnel_header) : 0) +
+	       (path->protocol == IPPROTO_GRE ? sizeof(struct gre_header) : 0);
+}
+
+/* How the kernel is to cut up many segments at once. What is behind a UDP header is opaque to it. */
+static __always_inline __u64 marks_of(const struct path *path)
+{
+	if (is_in_udp(path))
+		return BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+	if (path->protocol == IPPROTO_GRE)
+		return BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+	return BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
 }
 
 /* Encapsulate the `length` octets of a packet that `mac_length` octets lie in front of.
@@ -70,23 +118,23 @@ static __always_inline void fill_outer(struct iphdr *outer, const struct path *p
 static __always_inline __u32 encapsulate(struct __sk_buff *skb, __u32 mac_length, __u32 length,
 					 const struct path *path, const struct iphdr *inner)
 {
-	struct outer_gre outer = {};
-	__u64 marks = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	struct gre_header gre = { .protocol = bpf_htons(ETH_P_IP) };
+	__u32 overhead = overhead_of(path);
+	struct udp_tunnel_header udp;
+	struct iphdr outer;
 
-	if (path->protocol == IPPROTO_GRE) {
-		length += sizeof(outer);
-		marks |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
-		fill_outer(&outer.ip, path, inner, length);
-		outer.gre.protocol = bpf_htons(ETH_P_IP);
-		if (make_room(skb, sizeof(outer), marks) ||
-		    bpf_skb_store_bytes(skb, mac_length, &outer, sizeof(outer), 0))
+	length += overhead;
+	fill_outer(&outer, path, inner, length);
+	if (make_room(skb, overhead, marks_of(path)) ||
+	    bpf_skb_store_bytes(skb, mac_length, &outer, sizeof(outer), 0))
+		return 0;
+	if (is_in_udp(path)) {
+		fill_udp(&udp, path, length - sizeof(outer));
+		if (bpf_skb_store_bytes(skb, mac_length + sizeof(outer), &udp, sizeof(udp), 0))
 			return 0;
-		return length;
 	}
-	length += sizeof(outer.ip);
-	fill_outer(&outer.ip, path, inner, length);
-	if (make_room(skb, sizeof(outer.ip), marks) ||
-	    bpf_skb_store_bytes(skb, mac_length, &outer.ip, sizeof(outer.ip), 0))
+	if (path->protocol == IPPROTO_GRE &&
+	    bpf_skb_store_bytes(skb, mac_length + overhead - sizeof(gre), &gre, sizeof(gre), 0))
 		return 0;
 	return length;
 }
@@ -97,7 +145,9 @@ static __always_inline int route_to(struct __sk_buff *skb, const struct path *pa
 {
 	struct bpf_fib_lookup route = {
 		.family = FAMILY_IPV4,
-		.l4_protocol = path->protocol,
+		.l4_protocol = is_in_udp(path) ? IPPROTO_UDP : path->protocol,
+		.sport = path->local_port,
+		.dport = path->remote_port,
 		.tot_len = skb->gso_size ? 0 : length,
 		.ifindex = skb->ifindex,
 		.ipv4_src = path->local,
@@ -136,16 +186,33 @@ static __always_inline int send_through(struct __sk_buff *skb, const struct path
 	return bpf_redirect_neigh(ifindex, NULL, 0, 0);
 }
 
-/* Whether a path of this node ends at the outer source and destination. Returns it or NULL. */
-static __always_inline const struct path *path_of(const struct node *node, __be32 local,
-						  __be32 remote)
+/* The two ends of a tunnel; the ports are 0 where it is not in UDP. */
+struct ends {
+	__be32 local;
+	__be32 remote;
+	__be16 local_port;
+	__be16 remote_port;
+};
+
+/*
+ * The path of this node that has these very ends, or NULL (RFC 3519 4.3).
+ *
+ * As long as nothing may be sent into a tunnel in UDP, its registration is not answered. Then nobody
+ * knows yet whether the home agent sees an address translator, and its first packets may be of either
+ * kind.
+ */
+static __always_inline const struct path *path_of(const struct node *node, const struct ends *ends)
 {
 	for (__u32 i = 0; i < MAX_PATHS; i++) {
 		const struct path *path = &node->paths[i];
 
 		if (i >= node->path_count)
 			break;
-		if (path->remote == remote && path->local == local)
+		if (path->remote != ends->remote || path->local != ends->local)
+			continue;
+		if (path->remote_port == ends->remote_port && path->local_port == ends->local_port)
+			return path;
+		if (!ends->remote_port && !path->transmit)
 			return path;
 	}
 	return NULL;

@@ -39,10 +39,14 @@ class EffectFailed(Struct, frozen=True, tag=True):
 
 
 class InterfaceUp(Struct, frozen=True, tag=True):
-    """An interface of the mobile node is usable with this care-of address."""
+    """An interface of the mobile node is usable with this care-of address.
+
+    `port` is the one that its requests leave from, 0 if that is not known.
+    """
 
     name: str
     address: IPv4Address
+    port: int = 0
 
 
 class InterfaceDown(Struct, frozen=True, tag=True):

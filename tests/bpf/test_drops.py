@@ -37,7 +37,7 @@ class Case(Struct):
 
     reason: str
     program: str
-    programmed: NodeForwarding
+    programmed: NodeForwarding | None
     packet: IP
     gso_size: int = 0
 
@@ -76,6 +76,12 @@ CASES = [
         MOBILE,
         tunnelled(down(), Encapsulation.IP_IN_IP, dst="192.0.2.9"),
     ),
+    Case(
+        "drop_udp_tunnel_unknown",
+        AGENT_LINK,
+        PLAIN,
+        IP(src=CARE_OF, dst=str(AGENT)) / UDP(sport=9, dport=434) / Raw(b"\x04\x04\0\0") / up(),
+    ),
     Case("drop_inner_address", AGENT_LINK, PLAIN, to_agent(up(src=str(OTHER_HOME)))),
     Case(
         "drop_inner_address",
@@ -86,7 +92,7 @@ CASES = [
     Case(
         "drop_no_binding",
         MOBILE_LINK,
-        node([path(1)], home=OTHER_HOME),
+        None,
         tunnelled(down(), Encapsulation.IP_IN_IP),
     ),
     Case("drop_encapsulation_mismatch", AGENT_LINK, PLAIN, to_agent(up(), GRE_TUNNEL)),
@@ -122,7 +128,8 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.program}-{case.reason}")
 def test_a_packet_is_refused_for_its_reason(agent, mobile, case):
     programs = agent if case.program == AGENT_LINK else mobile
-    programs.plane.program(case.programmed)
+    if case.programmed:
+        programs.plane.program(case.programmed)
     outcome = programs.run(case.program, frame(case.packet), gso_size=case.gso_size)
     assert outcome.verdict == DROPPED
     dropped = {name for name in outcome.counted if name.startswith("drop_")}

@@ -37,6 +37,7 @@ _TITLES: Final = {
     "4433": "RFC 4433: Mobile IPv4 Dynamic Home Agent (HA) Assignment",
     "2794": "RFC 2794: Mobile IP Network Access Identifier Extension for IPv4",
     "3543": "RFC 3543: Registration Revocation in Mobile IPv4",
+    "3519": "RFC 3519: Mobile IP Traversal of Network Address Translation Devices",
     "6098": "RFC 6098: Generic Notification Message for Mobile IPv4",
     "4721": "RFC 4721: Mobile IPv4 Challenge/Response Extensions",
 }

@@ -140,6 +140,10 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "home_link": None,
         "advertisement_interval_s": 600.0,
         "address_pool": [],
+        "nat_traversal": False,
+        "udp_forced": False,
+        "keepalive_interval_s": 110,
+        "deny_source_mismatch": False,
         "discovery": False,
         "message_strings": False,
         "max_nodes": None,
@@ -200,6 +204,7 @@ def test_the_rules_of_a_mobile_node_as_programs_see_them(check, example):
         "share": 0.4,
         "encapsulation": "ipip",
         "home": "auto",
+        "nat_traversal": "off",
     }
 
 
@@ -266,6 +271,7 @@ def test_what_is_not_the_default_is_told(read):
                 bid = 1
                 access = 99
                 encapsulation = "gre"
+                nat-traversal = "force"
                 """)
         )
     )
@@ -274,10 +280,34 @@ def test_what_is_not_the_default_is_told(read):
         "registrations  for 90s",
         "policy         kept here",
         "default route  no",
-        "1 interface\n  eth0  BID 1  label 1  99  gre  weight 1  100% of",
+        "1 interface\n  eth0  BID 1  label 1  99  gre, in UDP  weight 1  100% of",
         "no flow rules: every flow is spread over the paths by weight",
     ):
         assert each in text
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ("nat-traversal = true", "tunnels in UDP to nodes that ask, keepalives every 110 s"),
+        (
+            'nat-traversal = true\nudp-forced = true\nkeepalive-interval = "20s"',
+            "tunnels in UDP to nodes that ask, and to who insists, keepalives every 20 s",
+        ),
+        (
+            "deny-source-mismatch = true",
+            "no tunnels in UDP; refused without a tunnel in UDP",
+        ),
+    ],
+)
+def test_what_is_made_of_translators_is_told(read, said, text):
+    settings = read(f"""
+[home-agent]
+address = "198.51.100.1"
+home-networks = ["10.9.0.0/24"]
+{said}
+""")
+    assert f"  NAT            {text}\n" in as_text(describe(settings))
 
 
 def test_a_policy_that_is_taken_is_told(read):

@@ -17,6 +17,7 @@ from flowbind.model.config import (
     InterfaceConfig,
     MobileNodeConfig,
     MobileNodeEntry,
+    NatTraversal,
     OverwriteScope,
     StaticFlow,
     UnknownBid,
@@ -83,6 +84,10 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         shortcut = false
         home-link = "eth1"
         advertisement-interval = "30s"
+        nat-traversal = true
+        udp-forced = true
+        keepalive-interval = "20s"
+        deny-source-mismatch = true
         socket = "/run/ha.sock"
         store = "memory:"
         device = "home0"
@@ -130,6 +135,10 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             ),
             home_link="eth1",
             advertisement_interval_s=30.0,
+            nat_traversal=True,
+            udp_forced=True,
+            keepalive_interval_s=20,
+            deny_source_mismatch=True,
         ),
         socket="/run/ha.sock",
         store="memory:",
@@ -173,6 +182,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         weight = 16
         encapsulation = "gre"
         home = "never"
+        nat-traversal = "force"
         """)
     assert settings == MobileNodeSettings(
         MobileNodeConfig(
@@ -182,7 +192,16 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
                 SecurityAssociation(300, KEY, Algorithm.KEYED_MD5, replay=Replay.NONCES),
             ),
             interfaces=(
-                InterfaceConfig("eth0", 254, 7, 42, 16, Encapsulation.GRE, HomeDetection.NEVER),
+                InterfaceConfig(
+                    "eth0",
+                    254,
+                    7,
+                    42,
+                    16,
+                    Encapsulation.GRE,
+                    HomeDetection.NEVER,
+                    NatTraversal.FORCE,
+                ),
             ),
             multipath="require",
             lifetime_s=90,

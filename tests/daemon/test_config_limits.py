@@ -59,6 +59,10 @@ KEYS: dict[tuple, Keys] = {
         ("home-link", ["eth1"], ["", "a b", 1, ["eth1"], "mip0"]),
         ("advertisement-interval", ["4s", "30m", 600], [3, "3999ms", "31m", "", True]),
         ("message-strings", [True, False], NO_SWITCH),
+        ("nat-traversal", [True, False], NO_SWITCH),
+        ("udp-forced", [False], [True, *NO_SWITCH]),
+        ("keepalive-interval", ["10s", 110], ["9s", 111, "10500ms", "", True]),
+        ("deny-source-mismatch", [True, False], NO_SWITCH),
         ("discovery", [True, False], NO_SWITCH),
         ("address-pool", ["10.9.0.128/25", ["10.9.0.64/26", "10.9.0.128/25"]],
          ["", [], 1, "10.9.0.129/25", "10.8.0.0/24", ["10.9.0.8/29", 1]]),
@@ -112,6 +116,7 @@ KEYS: dict[tuple, Keys] = {
         ("weight", [1, 16], [0, 17, "1"]),
         ("encapsulation", ["ipip", "gre"], ["", "udp", 4]),
         ("home", ["auto", "never"], ["", "always", True]),
+        ("nat-traversal", ["off", "auto", "force"], ["", "on", True]),
     ],
     ("mobile-node", "flow", 0): [
         ("name", ["voice"], ["", 1]),

@@ -106,6 +106,18 @@ def test_each_interface_has_its_port(port):
 
 
 @pytest.mark.root
+@pytest.mark.rfc("3519", "4.4", "UT-MN-4")
+def test_an_interface_has_the_port_that_it_had_if_it_can(port):
+    ports = InterfacePorts()
+    own = ports.open("lo", LOOPBACK).port
+    assert ports.open("lo", LOOPBACK).port == own
+    ports.close_all()
+    assert InterfacePorts(0, {"lo": own}).open("lo", LOOPBACK).port == own
+    # The other one is taken by now.
+    assert InterfacePorts(0, {"lo": port.port}).open("lo", LOOPBACK).port != port.port
+
+
+@pytest.mark.root
 def test_an_interface_that_went_away_is_named():
     with pytest.raises(DaemonError, match="No such device"):
         InterfacePorts().open("gone0", LOOPBACK)

@@ -84,6 +84,36 @@ def test_simultaneous_bindings_are_paths_without_a_bid(plane):
         plane.program(node([paths[0], paths[0]]))
 
 
+def test_reads_back_tunnels_in_udp(plane):
+    udp = {"local_port": 434, "remote_port": 40123}
+    behind = IPv4Address("203.0.113.50")
+    paths = (
+        path(1, **udp),
+        path(2, remote=behind, **udp),
+        path(3, remote=behind, local_port=434, remote_port=40124),
+        path(4),
+    )
+    plane.program(node(paths))
+    assert plane.nodes() == (node(paths),)
+
+
+def test_two_copies_may_go_through_one_translator(plane):
+    behind = IPv4Address("203.0.113.50")
+    paths = tuple(
+        path(0, remote=behind, local_port=434, remote_port=port) for port in (40123, 40124)
+    )
+    plane.program(node(paths))
+    assert plane.nodes() == (node(paths),)
+    with pytest.raises(DataPlaneError, match="one tunnel"):
+        plane.program(node((paths[0], paths[0])))
+
+
+@pytest.mark.parametrize("ports", [{"local_port": 434}, {"remote_port": 434}])
+def test_a_tunnel_in_udp_has_two_ports(plane, ports):
+    with pytest.raises(DataPlaneError, match="a port at both ends"):
+        plane.program(node((path(1, **ports),)))
+
+
 def test_replaces_a_node_as_a_whole(plane):
     plane.program(node([path(1), path(2)], [forward(2, **udp_to(40000)), drop()]))
     assert plane.decide(packet()) == Decision("forward", bid=2, rule=0)

@@ -1,11 +1,17 @@
-"""Five hosts in network namespaces: a correspondent, a home agent, two mobile nodes.
+"""Hosts in network namespaces: a correspondent, a home agent, two mobile nodes, a translator.
 
 ::
 
     cn  203.0.113.9/24 --- 203.0.113.1  ha  198.51.100.1/24 ---ha0 198.51.100.7  mn   10.9.0.5
                                             192.0.2.1/24    ---ha1 192.0.2.7
                                             100.64.2.1/24   ---ha0 100.64.2.7    mn2  10.9.0.6
+                                            100.64.3.1/24   ---ha0 100.64.3.2    nat
                                             home network 10.9.0.0/24
+
+    nat  192.168.1.1/24 ---ha2 192.168.1.7  mn
+         192.168.2.1/24 ---ha1 192.168.2.7  mn2
+
+Only tests of what an address translator changes use the networks behind `nat`, and make it one.
 
 Every host checks sources strictly (rp_filter 1). A socket belongs to the namespace it was made in,
 so all traffic is this process' own.
@@ -44,8 +50,17 @@ HOME_NETWORK = IPv4Network("10.9.0.0/24")
 CARE_OF = {1: IPv4Address("198.51.100.7"), 2: IPv4Address("192.0.2.7")}
 OTHER_CARE_OF = IPv4Address("100.64.2.7")
 INTERFACE_OF = {1: "ha0", 2: "ha1"}
-NAMES = ("cn", "ha", "mn", "mn2")
-LINKS = ("ha cn0 cn ha0", "ha mn0 mn ha0", "ha mn1 mn ha1", "ha mn2 mn2 ha0")
+NAMES = ("cn", "ha", "mn", "mn2", "nat")
+LINKS = (
+    "ha cn0 cn ha0",
+    "ha mn0 mn ha0",
+    "ha mn1 mn ha1",
+    "ha mn2 mn2 ha0",
+    "ha nat0 nat ha0",
+    "nat mn0 mn ha2",
+    "nat mn1 mn2 ha1",
+)
+_ROUTERS = ("ha", "nat")
 
 # A strict host also doubts an ARP request whose source is on another link: arp_announce 2.
 _SETTINGS = {
@@ -65,13 +80,21 @@ _COMMANDS = {
            "route add default via 203.0.113.1"),
     "ha": ("addr add 203.0.113.1/24 dev cn0", "addr add 198.51.100.1/24 dev mn0",
            "addr add 192.0.2.1/24 dev mn1", "addr add 100.64.2.1/24 dev mn2",
-           "link set cn0 up", "link set mn0 up", "link set mn1 up", "link set mn2 up"),
+           "link set cn0 up", "link set mn0 up", "link set mn1 up", "link set mn2 up",
+           "addr add 100.64.3.1/24 dev nat0", "link set nat0 up"),
     "mn": ("addr add 198.51.100.7/24 dev ha0", "addr add 192.0.2.7/24 dev ha1",
            "link set ha0 up", "link set ha1 up",
            "route add default via 198.51.100.1 dev ha0 metric 100",
-           "route add default via 192.0.2.1 dev ha1 metric 200"),
+           "route add default via 192.0.2.1 dev ha1 metric 200",
+           "addr add 192.168.1.7/24 dev ha2", "link set ha2 up",
+           "route add default via 192.168.1.1 dev ha2 metric 300"),
     "mn2": ("addr add 100.64.2.7/24 dev ha0", "link set ha0 up",
-            "route add default via 100.64.2.1 dev ha0 metric 100"),
+            "route add default via 100.64.2.1 dev ha0 metric 100",
+            "addr add 192.168.2.7/24 dev ha1", "link set ha1 up",
+            "route add default via 192.168.2.1 dev ha1 metric 200"),
+    "nat": ("addr add 100.64.3.2/24 dev ha0", "addr add 192.168.1.1/24 dev mn0",
+            "addr add 192.168.2.1/24 dev mn1", "link set ha0 up", "link set mn0 up",
+            "link set mn1 up", "route add default via 100.64.3.1"),
 }  # fmt: skip
 
 
@@ -93,7 +116,7 @@ def hosts() -> Iterator[None]:
             with inside(host):
                 for key, value in _SETTINGS.items():
                     Path("/proc/sys/net", key).write_text(value)
-                Path("/proc/sys/net/ipv4/ip_forward").write_text("1" if host == "ha" else "0")
+                Path("/proc/sys/net/ipv4/ip_forward").write_text(str(int(host in _ROUTERS)))
                 for command in ("link set lo up", *commands):
                     run("ip", *command.split())
         each_device(_wait_for_carrier)

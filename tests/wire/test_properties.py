@@ -27,6 +27,7 @@ from flowbind.wire.message import (
 )
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.revocation_support import RevocationSupport
+from flowbind.wire.udp_tunnel import UdpTunnelReply, UdpTunnelRequest
 from flowbind.wire.vendor import CriticalVendorExtension, NormalVendorExtension
 
 REQUEST = b"\x01" + bytes(23)
@@ -46,6 +47,8 @@ RESERVED_IN_EXTENSIONS: dict[type, dict[int, int]] = {
     CriticalVendorExtension: {1: 0},
     NormalVendorExtension: {2: 0, 3: 0},
     RevocationSupport: {2: 0x80, 3: 0},
+    UdpTunnelRequest: {3: 0, 4: 0xC0},
+    UdpTunnelReply: {4: 0x80, 5: 0},
 }
 
 DEFINED_SELECTOR_FLAGS = {
@@ -103,6 +106,11 @@ def extensions() -> st.SearchStrategy[bytes]:
     )
     statuses = st.integers(0, 255).map(lambda status: framed(45, 0, bytes((0, status))))
     supports = st.binary(min_size=6, max_size=8).map(lambda data: framed(137, 0, data))
+    udp_tunnels = st.builds(
+        lambda number, data: framed(number, 0, b"\x00" + data + bytes(2)),
+        st.sampled_from((44, 144)),
+        st.binary(min_size=3, max_size=3),
+    )
     agents = st.builds(
         lambda subtype, address: framed(139, 0, bytes((subtype,)) + address),
         st.integers(1, 2),
@@ -121,6 +129,7 @@ def extensions() -> st.SearchStrategy[bytes]:
     )
     padding = st.just(b"\x00")
     known = padding | authentications | names | vendors | statuses | supports | agents | texts
+    known |= udp_tunnels
     return anything | known | multipaths() | flow_bindings()
 
 
@@ -140,8 +149,9 @@ def cleared(payload: bytes) -> bytes:
     """Return a copy in which the bits that must be ignored are 0: they are all that is not kept.
 
     Those are the reserved fields of messages, the six low bits of Multipath (RFC 7629 4.1), the
-    reserved bits in the flag word of a selector (RFC 6088 3) and those of vendor extensions and of
-    Revocation Support, in extensions that are not malformed.
+    reserved bits in the flag word of a selector (RFC 6088 3) and those of vendor extensions, of
+    Revocation Support and of the UDP tunnel extensions (RFC 3519 3), in extensions that are not
+    malformed.
     """
     octets = bytearray(payload)
     for at, mask in RESERVED_IN_MESSAGES.get(payload[0], {}).items():

@@ -9,12 +9,18 @@ from msgspec import Struct
 from flowbind.auth.association import SecurityAssociation
 from flowbind.auth.authenticator import compute
 from flowbind.cli.decode_fields import Field
-from flowbind.cli.decode_others import fault_of_other, fields_of_other
+from flowbind.cli.decode_others import (
+    fault_of_other,
+    fields_of_other,
+    fields_of_udp_tunnel_reply,
+    fields_of_udp_tunnel_request,
+)
 from flowbind.model.match import describe_selector, why_nothing_matches
 from flowbind.wire.authentication import Authentication
 from flowbind.wire.challenge import Challenge
 from flowbind.wire.dynamic_home_agent import DynamicHomeAgent
 from flowbind.wire.extension import (
+    FIRST_SKIPPABLE_TYPE,
     Extension,
     MalformedExtension,
     Padding,
@@ -38,11 +44,13 @@ from flowbind.wire.revocation_support import RevocationSupport
 from flowbind.wire.service_selection import ServiceSelection
 from flowbind.wire.strings import ForeignAgentError, MessageString
 from flowbind.wire.traffic_selector import encode_selector
+from flowbind.wire.udp_tunnel import UdpTunnelReply, UdpTunnelRequest
 from flowbind.wire.vendor import CriticalVendorExtension, NormalVendorExtension
 
 Keys = Mapping[int, tuple[SecurityAssociation, ...]]
 
 _INTERPRETED: Final = frozenset(map(int, ExtensionType))
+_UDP_TUNNEL_OCTETS: Final = 6
 
 
 class Part(Struct, frozen=True):
@@ -75,7 +83,7 @@ def _subtype_of(extension: Extension) -> int | None:
             return int(MultipathSubtype.MULTIPATH)
         case FlowBinding():
             return int(MultipathSubtype.FLOW_BINDING)
-        case ForeignAgentError():
+        case ForeignAgentError() | UdpTunnelRequest() | UdpTunnelReply():
             return 0
         case GeneralizedAuthentication() | MessageString() | DynamicHomeAgent():
             return extension.subtype
@@ -100,7 +108,8 @@ def _problem_of(extension: Extension, subtype: int | None) -> str:
             why = f" ({detail})" if detail else ""
             return f"{reason}{why}: a home agent answers {int(code)}"
         case UnknownExtension(type=number) if number in _INTERPRETED:
-            return "it makes no sense: a receiver passes over it"
+            skipped = "passes over it" if number >= FIRST_SKIPPABLE_TYPE else "discards the message"
+            return f"it makes no sense: a receiver {skipped}"
         case UnknownExtension(type=number, data=data):
             return fault_of_other(number, subtype, data)
         case _:
@@ -125,9 +134,17 @@ def _fields_of(
             fields = (Field("data", octets, "Data", octets or "none"),)
         case Padding():
             fields = ()
+        case UdpTunnelRequest():
+            fields = (*fields_of_udp_tunnel_request(extension), _udp_tunnel_octets(payload))
+        case UdpTunnelReply():
+            fields = (*fields_of_udp_tunnel_reply(extension), _udp_tunnel_octets(payload))
         case _:
             fields = _fields_of_simple(extension)
     return fields
+
+
+def _udp_tunnel_octets(payload: bytes) -> Field:
+    return Field("data", payload[-_UDP_TUNNEL_OCTETS:].hex())
 
 
 def _fields_of_simple(

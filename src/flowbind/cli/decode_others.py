@@ -12,14 +12,11 @@ from msgspec import Struct
 
 from flowbind.cli.decode_fields import Field, tunnel_name
 from flowbind.wire.names import UNASSIGNED
+from flowbind.wire.udp_tunnel import UdpTunnelReply, UdpTunnelRequest
 
-_FORCE: Final = 0x80
-_THROUGH_FOREIGN_AGENT: Final = 0x40
-_FORCED: Final = 0x8000
 _LINK_LOCAL: Final = 255
 """What Prefix Length is where the field holds a link-local address (RFC 5454 2.2)."""
 
-_FIRST_DECLINING_CODE: Final = 64
 _FIRST_REJECTING_CODE: Final = 8
 _UDP_TUNNEL_CODES: Final = {0: "will do tunnelling", 64: "declined, reason unspecified"}
 _MOBILE_NETWORK_CODES: Final = {
@@ -64,8 +61,10 @@ def _reader_of(number: int, subtype: int | None) -> _Reader | None:
     return None if subtype is None else _READERS.get((number, subtype))
 
 
-def _udp_tunnel_request(flags: int, encapsulation: int) -> tuple[Field, ...]:
-    force, through = bool(flags & _FORCE), bool(flags & _THROUGH_FOREIGN_AGENT)
+def fields_of_udp_tunnel_request(extension: UdpTunnelRequest) -> tuple[Field, ...]:
+    """Describe a UDP Tunnel Request (RFC 3519 3.1)."""
+    encapsulation = extension.encapsulation
+    force, through = extension.force, extension.through_foreign_agent
     name = tunnel_name(encapsulation) if encapsulation else "as the flags M and G say"
     return (
         Field("force", force, "F", "1 (with or without a NAT)" if force else "0"),
@@ -75,11 +74,12 @@ def _udp_tunnel_request(flags: int, encapsulation: int) -> tuple[Field, ...]:
     )  # fmt: skip
 
 
-def _udp_tunnel_reply(code: int, flags: int, keepalive_s: int) -> tuple[Field, ...]:
-    forced = bool(flags & _FORCED)
+def fields_of_udp_tunnel_reply(extension: UdpTunnelReply) -> tuple[Field, ...]:
+    """Describe a UDP Tunnel Reply (RFC 3519 3.2)."""
+    keepalive_s, forced = extension.keepalive_interval_s, extension.forced
     interval = f"{keepalive_s} s" if keepalive_s else "0 (the mobile node's own)"
     return (
-        *_code(code, _UDP_TUNNEL_CODES, good=code < _FIRST_DECLINING_CODE),
+        *_code(extension.code, _UDP_TUNNEL_CODES, good=extension.assents),
         Field("force", forced, "F", "1 (forced by the request)" if forced else "0"),
         Field("keepalive_interval_s", keepalive_s, "Keepalive Interval", interval),
     )
@@ -128,10 +128,7 @@ def _code(code: int, names: dict[int, str], *, good: bool) -> tuple[Field, ...]:
 
 
 _READERS: Final[dict[tuple[int, int], _Reader]] = {
-    # RFC 3519 3.1 and 3.2. Of the short formats the subtype comes first.
-    (144, 0): _Reader(struct.Struct("!xxBBxx"), _udp_tunnel_request),
-    (44, 0): _Reader(struct.Struct("!xBHH"), _udp_tunnel_reply),
-    # RFC 6245 5
+    # Of the short formats the subtype comes first. RFC 6245 5
     (48, 0): _Reader(struct.Struct("!I"), _gre_key),
     # RFC 5177 4.1 and 4.2
     (148, 0): _Reader(struct.Struct("!xBI"), _mobile_network),

@@ -168,7 +168,8 @@ def _paths(rows: tuple[PathRow, ...]) -> View:
          "RTT", "loss"),
         tuple(
             (_or_dash(row.home_address), _or_dash(row.bid), _or_dash(row.interface), row.state,
-             row.local, row.remote, row.encapsulation, str(row.weight),
+             _end(row.local, row.local_port), _end(row.remote, row.remote_port),
+             row.encapsulation, str(row.weight),
              "-" if row.rtt_ms is None else f"{row.rtt_ms:.1f} ms",
              "-" if row.loss is None else f"{row.loss:.0%}")
             for row in rows
@@ -176,6 +177,10 @@ def _paths(rows: tuple[PathRow, ...]) -> View:
         frozenset({"BID", "weight", "RTT", "loss"}),
         "no paths",
     )  # fmt: skip
+
+
+def _end(address: str, port: int | None) -> str:
+    return address if port is None else f"{address}:{port}"
 
 
 def _flows(rows: tuple[FlowRow, ...]) -> View:

@@ -134,7 +134,8 @@ class PathRow(Struct, frozen=True, kw_only=True):
     """One tunnel. `state` is one of down, registering, up, deregistering, deregistered, dead.
 
     `home_address` is None as long as the mobile node has been given none. `rtt_ms` and `loss` (0 to
-    1) are measured by the mobile node while the path is up, else None.
+    1) are measured by the mobile node while the path is up, else None. Only a tunnel in
+    UDP has ports.
     """
 
     home_address: str | None
@@ -147,6 +148,8 @@ class PathRow(Struct, frozen=True, kw_only=True):
     weight: int
     rtt_ms: float | None = None
     loss: float | None = None
+    local_port: int | None = None
+    remote_port: int | None = None
 
 
 class Paths(Struct, frozen=True, tag="paths"):

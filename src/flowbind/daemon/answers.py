@@ -50,7 +50,7 @@ from flowbind.model.decision import PROTOCOLS_WITH_PORTS, Decision, Packet, is_a
 from flowbind.model.flow import FlowRule
 from flowbind.model.match import MatchError, PacketDescription, describe_selector, parse_packet
 from flowbind.model.match_words import PROTOCOL_NAMES
-from flowbind.model.tunnel import PLAIN_BID, NodeForwarding
+from flowbind.model.tunnel import PLAIN_BID, NodeForwarding, tunnel_word
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.strings import LONGEST_TEXT_OCTETS
 
@@ -261,7 +261,7 @@ def _binding_row(
         interface=binding.interface,
         access=access_name(binding.access_technology),
         label=binding.label,
-        encapsulation=binding.encapsulation.value,
+        encapsulation=tunnel_word(binding.encapsulation, in_udp=binding.udp is not None),
         lifetime_s=binding.lifetime_s,
         remaining_s=round(max(0.0, binding.expires_at - now), 3),
         nai=nai,

@@ -57,6 +57,7 @@ class InterfaceReport(Struct, frozen=True, kw_only=True):
     share: float
     encapsulation: str
     home: str
+    nat_traversal: str
 
 
 class LabelWeight(Struct, frozen=True):
@@ -130,6 +131,10 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     home_link: str | None
     advertisement_interval_s: float
     address_pool: tuple[str, ...]
+    nat_traversal: bool
+    udp_forced: bool
+    keepalive_interval_s: int
+    deny_source_mismatch: bool
     discovery: bool
     message_strings: bool
     max_nodes: int | None
@@ -255,6 +260,10 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         home_link=config.home_link,
         advertisement_interval_s=config.advertisement_interval_s,
         address_pool=tuple(map(str, config.address_pool)),
+        nat_traversal=config.nat_traversal,
+        udp_forced=config.udp_forced,
+        keepalive_interval_s=config.keepalive_interval_s,
+        deny_source_mismatch=config.deny_source_mismatch,
         discovery=config.discovery,
         message_strings=config.message_strings,
         max_nodes=config.max_nodes,
@@ -308,6 +317,7 @@ def _interface_reports(interfaces: tuple[InterfaceConfig, ...]) -> tuple[Interfa
             share=round(each.weight / total, 4),
             encapsulation=each.encapsulation.value,
             home=each.home.value,
+            nat_traversal=each.nat_traversal.value,
         )
         for each in interfaces
     )
@@ -370,6 +380,8 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
         yield "  denials        tell their reason in words"
     if report.redirect_to:
         yield f"  redirection    to {report.redirect_to} once {report.max_nodes} nodes are here"
+    if report.nat_traversal or report.deny_source_mismatch:
+        yield f"  NAT            {_nat_text(report)}"
     if report.address_pool:
         yield f"  address pool   {', '.join(report.address_pool)}"
     yield ""
@@ -390,6 +402,15 @@ def _home_link_text(report: HomeAgentReport) -> str:
     if report.home_link is None:
         return "none: every node is away"
     return f"{report.home_link}, advertised every {_duration(report.advertisement_interval_s)}"
+
+
+def _nat_text(report: HomeAgentReport) -> str:
+    refused = "; refused without a tunnel in UDP" if report.deny_source_mismatch else ""
+    if not report.nat_traversal:
+        return f"no tunnels in UDP{refused}"
+    forced = ", and to who insists" if report.udp_forced else ""
+    keepalives = f"keepalives every {report.keepalive_interval_s} s"
+    return f"tunnels in UDP to nodes that ask{forced}, {keepalives}{refused}"
 
 
 def _node_rows(node: NodeReport) -> Iterator[tuple[str, ...]]:
@@ -462,7 +483,7 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
             f"BID {each.bid}",
             f"label {each.label}",
             each.access,
-            each.encapsulation,
+            each.encapsulation + _IN_UDP[each.nat_traversal],
             f"weight {each.weight}",
             f"{each.share:.0%} of the flows without a rule",
         )
@@ -497,6 +518,7 @@ _MULTIPATH: Final = {
     "prefer": "preferred; with a home agent that has none, one binding at a time",
     "off": "off: one binding at a time",
 }
+_IN_UDP: Final = {"off": "", "auto": ", in UDP behind a NAT", "force": ", in UDP"}
 _SIMULTANEOUS: Final = "off: simultaneous bindings asked for, a copy of each packet on every path"
 
 

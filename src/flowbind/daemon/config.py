@@ -35,6 +35,7 @@ from flowbind.model.config import (
     HomeDetection,
     InterfaceConfig,
     MobileNodeConfig,
+    NatTraversal,
     OverwriteScope,
     UnknownBid,
 )
@@ -76,6 +77,10 @@ _HOME_AGENT_KEYS: Final = (
     Key("home-link", "home_link", values.device),
     Key("advertisement-interval", "advertisement_interval_s", values.duration("4s", "30m")),
     Key("address-pool", "address_pool", values.pool),
+    Key("nat-traversal", "nat_traversal", values.switch),
+    Key("udp-forced", "udp_forced", values.switch),
+    Key("keepalive-interval", "keepalive_interval_s", values.whole_seconds("10s", "110s")),
+    Key("deny-source-mismatch", "deny_source_mismatch", values.switch),
     Key("discovery", "discovery", values.switch),
     Key("message-strings", "message_strings", values.switch),
     Key("max-nodes", "max_nodes", values.number(0, _MOST_NODES)),
@@ -117,6 +122,7 @@ _INTERFACE_KEYS: Final = (
     Key("weight", "weight", values.weight),
     Key("encapsulation", "encapsulation", values.member_of(Encapsulation)),
     Key("home", "home", values.member_of(HomeDetection)),
+    Key("nat-traversal", "nat_traversal", values.member_of(NatTraversal)),
 )
 
 
@@ -240,6 +246,8 @@ class _Reader:
             self._findings.problem(where, "interfaces: the daemon's own device is among them")
         if found.get("device", DEFAULT_DEVICE) == found.get("home_link"):
             self._findings.problem(where, "home-link: this is the daemon's own device")
+        if found.get("udp_forced") and not found.get("nat_traversal"):
+            self._findings.problem(where, "udp-forced: only with nat-traversal")
         engine = _part(found, HomeAgentConfig)
         if ("max-nodes" in table) != ("redirect-to" in table):
             what = "max-nodes, redirect-to: one says nothing without the other"

@@ -60,6 +60,7 @@ def plane_settings(settings: HomeAgentSettings) -> EbpfSettings:
         interfaces=settings.interfaces or (),
         shortcut=settings.shortcut,
         home_link=settings.engine.home_link,
+        udp_tunnels=settings.engine.nat_traversal,
         discovery=settings.engine.discovery,
     )
 
@@ -184,8 +185,10 @@ class HomeAgentRole:
                 state="up",
                 local=str(path.local),
                 remote=str(path.remote),
-                encapsulation=path.encapsulation.value,
+                encapsulation=path.kind,
                 weight=path.weight,
+                local_port=path.local_port if path.in_udp else None,
+                remote_port=path.remote_port if path.in_udp else None,
             )
             for node in self.forwarding().values()
             for path in node.paths

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from msgspec import structs
+
 from flowbind.control.messages import (
     NotifyRequest,
     PathRow,
@@ -47,7 +49,7 @@ from flowbind.events import (
     RegisterRequested,
 )
 from flowbind.model.binding import Binding, NodeRecord
-from flowbind.model.config import HomeDetection, MobileNodeConfig, unusable_in
+from flowbind.model.config import HomeDetection, MobileNodeConfig, NatTraversal, unusable_in
 from flowbind.model.tunnel import NodeForwarding
 from flowbind.store import open_store
 from flowbind.wire.iana import MOBILE_IP_PORT, IcmpType
@@ -70,6 +72,9 @@ def plane_settings(settings: MobileNodeSettings, identity: Identity | None = Non
         default_route=settings.default_route,
         broadcasts=settings.engine.broadcast_datagrams,
         home_broadcast=_home_broadcast(settings.engine),
+        udp_tunnels=any(
+            each.nat_traversal is not NatTraversal.OFF for each in settings.engine.interfaces
+        ),
     )
 
 
@@ -101,7 +106,7 @@ def run(settings: MobileNodeSettings) -> None:
         process.warn(plane.warnings)
         engine = MobileNode(config, nonce, chance)
         # A revocation comes to this port, wherever the requests came from (RFC 3543 3.3).
-        ports = InterfacePorts(MOBILE_IP_PORT if config.revocation else 0)
+        ports = InterfacePorts(MOBILE_IP_PORT if config.revocation else 0, former_ports(records))
         stack.callback(ports.close_all)
         home_ports = HomePorts(lambda: engine.identity.home_address, ports.send)
         stack.callback(home_ports.close_all)
@@ -112,6 +117,16 @@ def run(settings: MobileNodeSettings) -> None:
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(MobileNodeRole(engine, loop), plane)
         asyncio.run(_serve(engine, loop, ports, home_ports, links, probes, server, answers))
+
+
+def former_ports(records: Sequence[NodeRecord]) -> dict[str, int]:
+    """Return the ports at which tunnels in UDP ended in a former run, by interface."""
+    return {
+        binding.interface: binding.udp.port
+        for record in records
+        for binding in record.bindings
+        if binding.interface and binding.udp
+    }
 
 
 def restored_identity(config: MobileNodeConfig, records: Sequence[NodeRecord]) -> Identity:
@@ -160,6 +175,7 @@ async def _serve(
                 _log.warning("%s: %s", event.name, error)
                 return
             running.add_reader(port, lambda: loop.submit(*port.receive()))
+            event = structs.replace(event, port=port.port)
         loop.submit(event)
 
     def home_link_changed(event: LinkUp | LinkDown) -> None:
@@ -234,8 +250,8 @@ class MobileNodeRole:
         return [self._path_row(each) for each in self._engine.paths]
 
     def _path_row(self, interface: Interface) -> PathRow:
-        config, keepalive = interface.config, interface.keepalive
-        local = interface.tunnel.local if interface.tunnel else interface.address
+        config, keepalive, tunnel = interface.config, interface.keepalive, interface.tunnel
+        local = tunnel.local if tunnel else interface.address
         if interface.state is State.HOME:
             local = self.home_address
         deregistered = interface.state is State.DOWN and not interface.wanted
@@ -247,10 +263,12 @@ class MobileNodeRole:
             state="deregistered" if deregistered else interface.state.value,
             local=str(local) if local else "-",
             remote=str(self.home_agent),
-            encapsulation=config.encapsulation.value,
+            encapsulation=tunnel.kind if tunnel else config.encapsulation.value,
             weight=config.weight,
             rtt_ms=round((keepalive.rtt_s or 0.0) * 1000, 3) if measured else None,
             loss=round(keepalive.loss, 4) if measured else None,
+            local_port=tunnel.local_port if tunnel and tunnel.in_udp else None,
+            remote_port=tunnel.remote_port if tunnel and tunnel.in_udp else None,
         )
 
     def forwarding(self) -> Mapping[IPv4Address, NodeForwarding]:

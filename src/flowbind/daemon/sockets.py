@@ -9,6 +9,7 @@ import errno
 import logging
 import socket
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address
 from typing import Final
@@ -127,18 +128,30 @@ def home_agent_port(address: IPv4Address) -> Port:
 class InterfacePorts:
     """The sockets of a mobile node: one for each interface that has a care-of address.
 
-    `port` 0 leaves the choice of their port to the kernel.
+    `port` 0 leaves the choice of their port to the kernel. `former` are the ports that interfaces
+    had in a former run: they keep theirs if they can, for packets may be under way to it (RFC 3519
+    4.4).
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, former: Mapping[str, int] | None = None) -> None:
         self._port = port
+        self._former = dict(former or {})
         self._ports: dict[str, Port] = {}
 
     def open(self, interface: str, address: IPv4Address) -> Port:
         """Send and receive on an interface from this address. Raises DaemonError."""
         self.close(interface)
-        self._ports[interface] = Port(address, self._port, interface)
-        return self._ports[interface]
+        port = self._open(interface, address)
+        self._ports[interface] = port
+        self._former[interface] = port.port
+        return port
+
+    def _open(self, interface: str, address: IPv4Address) -> Port:
+        former = self._former.get(interface, 0)
+        if former and not self._port:
+            with suppress(DaemonError):
+                return Port(address, former, interface)
+        return Port(address, self._port, interface)
 
     def close(self, interface: str) -> None:
         """Use this interface no more."""

@@ -38,7 +38,9 @@ def check(node: NodeForwarding) -> None:
     for path in node.paths:
         if not 1 <= path.weight <= MAX_WEIGHT:
             raise DataPlaneError(f"{node.home_address}: weight {path.weight} of BID {path.bid}")
-    ends = {(path.local, path.remote) if path.bid == PLAIN_BID else path.bid for path in node.paths}
+    if any((path.local_port == 0) is not (path.remote_port == 0) for path in node.paths):
+        raise DataPlaneError(f"{node.home_address}: a tunnel in UDP has a port at both ends")
+    ends = {_place(path) if path.bid == PLAIN_BID else path.bid for path in node.paths}
     if len(ends) != len(node.paths):
         raise DataPlaneError(f"{node.home_address}: two paths have one BID, or none and one tunnel")
     for rule in node.rules:
@@ -60,8 +62,8 @@ def normalised(node: NodeForwarding) -> NodeForwarding:
     )
 
 
-def _place(path: Path) -> tuple[int, IPv4Address, IPv4Address]:
-    return path.bid, path.local, path.remote
+def _place(path: Path) -> tuple[int, IPv4Address, IPv4Address, int]:
+    return path.bid, path.local, path.remote, path.remote_port
 
 
 def _normal_rule(rule: FlowRule) -> FlowRule:

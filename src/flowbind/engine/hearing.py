@@ -3,6 +3,8 @@
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import FIRST_SKIPPABLE_TYPE, UnknownExtension
 from flowbind.wire.message import Message, decode
+from flowbind.wire.registration import RegistrationReply
+from flowbind.wire.udp_tunnel import UdpTunnelReply
 
 
 def understood(payload: bytes) -> Message:
@@ -13,6 +15,11 @@ def understood(payload: bytes) -> Message:
     """
     message = decode(payload)
     for each in message.extensions:
-        if isinstance(each, UnknownExtension) and each.type < FIRST_SKIPPABLE_TYPE:
-            raise WireError("unknown-extension", f"type {each.type} means nothing here")
+        unknown = isinstance(each, UnknownExtension) and each.type < FIRST_SKIPPABLE_TYPE
+        # A home agent says that one, and never hears it.
+        if unknown or (
+            isinstance(each, UdpTunnelReply) and not isinstance(message, RegistrationReply)
+        ):
+            kind = each.encode()[0]
+            raise WireError("unknown-extension", f"type {kind} means nothing here")
     return message

@@ -20,6 +20,17 @@ class Encapsulation(StrEnum):
     GRE = "gre"
 
 
+class UdpEnd(Struct, frozen=True, gc=False):
+    """The node's end of a tunnel in UDP (RFC 3519).
+
+    At a home agent the address and port that the request came from, which is where packets go
+    instead of to the care-of address (4.6); at a mobile node its own.
+    """
+
+    address: IPv4Address
+    port: int
+
+
 class Broadcasts(StrEnum):
     """How the broadcasts of the home network reach a care-of address, if they do (RFC 5944 4.3)."""
 
@@ -36,6 +47,7 @@ class Binding(Struct, frozen=True, omit_defaults=True, gc=False):
     `bid` is None for a plain RFC 5944 binding. A node has one of them, or with the S bit several,
     each with another care-of address. `expires_at` is Unix time in seconds. `source` and
     `source_port` are where the last request came from, at a home agent that may speak first.
+    `udp` is where its tunnel ends if that is in UDP (RFC 3519).
     `revocation` is the timestamp by which it agreed to tell of a revocation (RFC 3543), None if it
     did not.
     """
@@ -54,6 +66,7 @@ class Binding(Struct, frozen=True, omit_defaults=True, gc=False):
     source_port: int = 0
     revocation: int | None = None
     broadcasts: Broadcasts = Broadcasts.NONE
+    udp: UdpEnd | None = None
 
 
 class Contact(Struct, frozen=True, omit_defaults=True, gc=False):

@@ -84,6 +84,10 @@ class HomeAgentConfig(Struct, frozen=True):
     without a home address are given one of the `address_pool`, which is inside the home networks.
     With `discovery` requests to the broadcast addresses of the home networks are answered. Once
     `max_nodes` have a binding, others that have no home agent yet are sent to `redirect_to`.
+
+    With `nat_traversal` nodes behind an address translator get a tunnel in UDP if they ask for one
+    (RFC 3519), with `udp_forced` also those that are not behind any; `keepalive_interval_s` is what
+    they are told. `deny_source_mismatch` refuses who comes from elsewhere and has no such tunnel.
     """
 
     address: IPv4Address
@@ -103,6 +107,10 @@ class HomeAgentConfig(Struct, frozen=True):
     home_link: str | None = None
     advertisement_interval_s: float = 600.0
     address_pool: tuple[IPv4Network, ...] = ()
+    nat_traversal: bool = False
+    udp_forced: bool = False
+    keepalive_interval_s: int = 110
+    deny_source_mismatch: bool = False
     discovery: bool = False
     message_strings: bool = False
     max_nodes: int | None = None
@@ -124,6 +132,17 @@ class HomeDetection(StrEnum):
     NEVER = "never"
 
 
+@unique
+class NatTraversal(StrEnum):
+    """Whether an interface takes a tunnel in UDP (RFC 3519): where there is a translator, always,
+    or never.
+    """
+
+    AUTO = "auto"
+    FORCE = "force"
+    OFF = "off"
+
+
 class InterfaceConfig(Struct, frozen=True):
     """An interface that the mobile node registers a care-of address for."""
 
@@ -134,6 +153,7 @@ class InterfaceConfig(Struct, frozen=True):
     weight: int = 1
     encapsulation: Encapsulation = Encapsulation.IP_IN_IP
     home: HomeDetection = HomeDetection.AUTO
+    nat_traversal: NatTraversal = NatTraversal.OFF
 
 
 class MobileNodeConfig(Struct, frozen=True):

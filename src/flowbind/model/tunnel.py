@@ -17,7 +17,10 @@ LINK_MTU = 1500
 """Octets of the largest packet on a link that nobody has said anything else of."""
 
 TUNNEL_OVERHEAD = 24
-"""Octets of the largest outer header that a path may have: IPv4 and GRE."""
+"""Octets of the largest outer header of a path that is not in UDP: IPv4 and GRE."""
+
+UDP_TUNNEL_OVERHEAD = 12
+"""Octets that a tunnel in UDP has more: UDP and MIP Tunnel Data (RFC 3519 4.2)."""
 
 MAX_PATHS = 8
 MAX_RULES = 64
@@ -29,7 +32,11 @@ class Path(Struct, frozen=True, omit_defaults=True):
 
     `local` and `remote` are the outer source and destination of packets that we send. `interface`
     is the device to send through; None follows the routing table. `transmit` False means that
-    packets are still accepted from the tunnel but none is sent into it: a path being taken down.
+    packets are still accepted from the tunnel but none is sent into it: a path being taken down, or
+    one that is being registered.
+
+    With `local_port` and `remote_port` the tunnel is in UDP (RFC 3519). As long as nothing is sent
+    into such a one, what arrives may also be without UDP.
     """
 
     bid: int
@@ -40,6 +47,23 @@ class Path(Struct, frozen=True, omit_defaults=True):
     label: int = 0
     weight: int = 1
     transmit: bool = True
+    local_port: int = 0
+    remote_port: int = 0
+
+    @property
+    def in_udp(self) -> bool:
+        """Whether the tunnel is in UDP (RFC 3519)."""
+        return self.remote_port != 0
+
+    @property
+    def kind(self) -> str:
+        """How its packets travel, in a word."""
+        return tunnel_word(self.encapsulation, in_udp=self.in_udp)
+
+
+def tunnel_word(encapsulation: Encapsulation, *, in_udp: bool) -> str:
+    """Say how packets travel: ipip, gre, udp-ipip or udp-gre."""
+    return f"udp-{encapsulation.value}" if in_udp else encapsulation.value
 
 
 class NodeForwarding(Struct, frozen=True, omit_defaults=True):

@@ -30,6 +30,7 @@ from flowbind.wire.nai import NetworkAccessIdentifier
 from flowbind.wire.revocation_support import RevocationSupport
 from flowbind.wire.service_selection import ServiceSelection
 from flowbind.wire.strings import ForeignAgentError, MessageString
+from flowbind.wire.udp_tunnel import UdpTunnelReply, UdpTunnelRequest
 from flowbind.wire.vendor import CriticalVendorExtension, NormalVendorExtension
 
 FIRST_SKIPPABLE_TYPE: Final = 128
@@ -46,6 +47,8 @@ _MESSAGE_STRING: Final = int(ExtensionType.MESSAGE_STRING)
 _NORMAL_VENDOR: Final = int(ExtensionType.NORMAL_VENDOR)
 _DYNAMIC_HOME_AGENT: Final = int(ExtensionType.DYNAMIC_HOME_AGENT)
 _DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset(map(int, DynamicHomeAgentSubtype))
+_UDP_TUNNEL_REPLY: Final = int(ExtensionType.UDP_TUNNEL_REPLY)
+_UDP_TUNNEL_REQUEST: Final = int(ExtensionType.UDP_TUNNEL_REQUEST)
 _SPEAKERS: Final = frozenset(map(int, MessageStringSubtype))
 _LONG_DYNAMIC_HOME_AGENTS: Final = frozenset(
     bytes((subtype, 0, ADDRESS_OCTETS)) for subtype in _DYNAMIC_HOME_AGENT_SUBTYPES
@@ -205,6 +208,8 @@ Extension = (
     | ForeignAgentError
     | ServiceSelection
     | DynamicHomeAgent
+    | UdpTunnelRequest
+    | UdpTunnelReply
     | CriticalVendorExtension
     | NormalVendorExtension
     | UnknownExtension
@@ -360,6 +365,21 @@ def _normal_vendor(_subtype: int | None, data: bytes) -> Extension:
         return UnknownExtension(_NORMAL_VENDOR, data)
 
 
+def _udp_tunnel_request(_subtype: int | None, data: bytes) -> Extension:
+    try:
+        return UdpTunnelRequest.decode(data)
+    except WireError:
+        return UnknownExtension(_UDP_TUNNEL_REQUEST, data)
+
+
+def _udp_tunnel_reply(_subtype: int | None, data: bytes) -> Extension:
+    try:
+        return UdpTunnelReply.decode(data)
+    except WireError:
+        # Of no meaning to whoever gets it, which for its type is the end of the message.
+        return UnknownExtension(_UDP_TUNNEL_REPLY, data)
+
+
 def _whole(decode: Callable[[bytes], Extension]) -> Callable[[int | None, bytes], Extension]:
     """Make a decoder of all data, for a type without subtypes."""
     return lambda _subtype, data: decode(data)
@@ -376,5 +396,7 @@ _DECODERS: Final[dict[int, Callable[[int | None, bytes], Extension]]] = {
     int(ExtensionType.REVOCATION_SUPPORT): _whole(RevocationSupport.decode),
     _DYNAMIC_HOME_AGENT: _dynamic_home_agent,
     _MESSAGE_STRING: _message_string,
+    _UDP_TUNNEL_REQUEST: _udp_tunnel_request,
+    _UDP_TUNNEL_REPLY: _udp_tunnel_reply,
     int(ExtensionType.SERVICE_SELECTION): _whole(ServiceSelection.decode),
 }

@@ -33,6 +33,7 @@ COUNTERS: Final = (
     "drop_encapsulation_failed",
     "drop_no_route",
     "drop_care_of_address_unknown",
+    "drop_udp_tunnel_unknown",
     "drop_inner_address",
     "drop_encapsulation_mismatch",
     "drop_malformed",
@@ -71,6 +72,8 @@ class PathValue(ctypes.Structure):
         ("label", ctypes.c_uint8),
         ("transmit", ctypes.c_uint8),
         ("reserved", ctypes.c_uint8 * 3),
+        ("local_port", ctypes.c_uint8 * 2),
+        ("remote_port", ctypes.c_uint8 * 2),
     )
 
 
@@ -180,6 +183,14 @@ def address(field: ctypes.Array[ctypes.c_uint8]) -> IPv4Address:
     return IPv4Address(bytes(field))
 
 
+def _port_octets(port: int) -> ctypes.Array[ctypes.c_uint8]:
+    return (ctypes.c_uint8 * 2)(*port.to_bytes(2, "big"))
+
+
+def _port(field: ctypes.Array[ctypes.c_uint8]) -> int:
+    return int.from_bytes(bytes(field), "big")
+
+
 def policy_key(home_address: IPv4Address, slot: int) -> bytes:
     """The key of one of the two policies of a node."""
     return bytes(PolicyKey(octets(home_address), slot))
@@ -196,6 +207,8 @@ def pack_path(path: Path, ifindex: int) -> PathValue:
         path.weight,
         path.label,
         int(path.transmit),
+        local_port=_port_octets(path.local_port),
+        remote_port=_port_octets(path.remote_port),
     )
 
 
@@ -248,6 +261,8 @@ def unpack_path(value: PathValue, interface: str | None) -> Path:
         label=value.label,
         weight=value.weight,
         transmit=bool(value.transmit),
+        local_port=_port(value.local_port),
+        remote_port=_port(value.remote_port),
     )
 
 

@@ -31,7 +31,12 @@ from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.decision import Decision, Packet, decide
 from flowbind.model.flow import FlowRule
 from flowbind.model.home_link import HomeLink
-from flowbind.model.tunnel import LINK_MTU, TUNNEL_OVERHEAD, NodeForwarding
+from flowbind.model.tunnel import (
+    LINK_MTU,
+    TUNNEL_OVERHEAD,
+    UDP_TUNNEL_OVERHEAD,
+    NodeForwarding,
+)
 from flowbind.model.tunnel import Path as TunnelPath
 
 OBJECT: Final = Path(__file__).parent / "objects" / "flowbind.bpf.o"
@@ -69,9 +74,10 @@ class EbpfSettings(Struct, frozen=True):
     `interfaces` are the underlays of a home agent and its links to correspondents; empty means all
     that are there at the start. A mobile node's underlays are those of its paths. `home_address` is
     the mobile node's own, None as long as it has been given none. With `broadcasts` it takes what
-    is broadcast at home, to everybody or to `home_broadcast`. `home_link` is where the nodes of a
-    home agent are at home, None if its networks are virtual; with `discovery` the host itself
-    receives what is sent to the broadcast addresses of those. `mtu` is the smallest of the links'.
+    is broadcast at home, to everybody or to `home_broadcast`. With `udp_tunnels` paths may be in
+    UDP, for which the device leaves room. `home_link` is where the nodes of a home agent are at
+    home, None if its networks are virtual; with `discovery` the host itself receives what is sent
+    to the broadcast addresses of those. `mtu` is the smallest of the links'.
     """
 
     role: Role
@@ -88,6 +94,13 @@ class EbpfSettings(Struct, frozen=True):
     broadcasts: bool = False
     home_broadcast: IPv4Address | None = None
     mtu: int = LINK_MTU
+    udp_tunnels: bool = False
+
+    @property
+    def device_mtu(self) -> int:
+        """The octets of the largest packet that fits into every tunnel there may be."""
+        more = UDP_TUNNEL_OVERHEAD if self.udp_tunnels else 0
+        return self.mtu - TUNNEL_OVERHEAD - more
 
 
 class EbpfDataPlane:
@@ -146,7 +159,7 @@ class EbpfDataPlane:
         settings = self._settings
         self._device.configure(
             netlink.Wanted(
-                settings.mtu - TUNNEL_OVERHEAD,
+                settings.device_mtu,
                 self._networks(),
                 settings.home_address,
                 settings.default_route,
@@ -196,7 +209,7 @@ class EbpfDataPlane:
             layout.octets(self._settings.home_agent),
             layout.octets(home_address),
             self._device.ifindex,
-            self._settings.mtu - TUNNEL_OVERHEAD,
+            self._settings.device_mtu,
             int(self._settings.shortcut),
             int(self._settings.broadcasts),
             layout.octets(self._settings.home_broadcast or IPv4Address(0)),

@@ -51,6 +51,7 @@ from flowbind.engine.home_agent.replies import (
     reply_to,
 )
 from flowbind.engine.home_agent.revocation import revoked_news
+from flowbind.engine.home_agent.traversal import Traversal, traversal_of
 from flowbind.engine.home_agent.validation import (
     Request,
     association_of,
@@ -198,12 +199,16 @@ class HomeAgent:
         record = self.identities.begun(entry, message.home_address, before)
         nonce = self._nonces() if association.replay is Replay.NONCES else None
         simultaneous = _wants_simultaneous(request) and entry.simultaneous_bindings
-        after = self._granted(record, request, nonce, lifetime_s, now, simultaneous=simultaneous)
+        traversal = traversal_of(message, event, self.config) if lifetime_s else None
+        after = self._granted(
+            record, request, traversal, nonce, lifetime_s, now, simultaneous=simultaneous
+        )
         self.statistics["accepted" if lifetime_s else "accepted_deregistration"] += 1
         code = _code(request, simultaneous=simultaneous)
         policy = self._policy_told(request, after) if self.config.policy_in_reply else ()
+        udp = traversal.told if traversal else ()
         more, after = self._initiative.granted(after, request, event, association, now)
-        extensions = (*service_echoed(message, entry), *policy, *more)
+        extensions = (*service_echoed(message, entry), *policy, *more, *udp)
         reply = reply_to(
             event, message, self.config, association, code, now, lifetime_s, nonce, extensions
         )
@@ -223,6 +228,7 @@ class HomeAgent:
         self,
         record: NodeRecord,
         request: Request,
+        traversal: Traversal | None,
         nonce: int | None,
         lifetime_s: int,
         now: float,
@@ -231,16 +237,17 @@ class HomeAgent:
     ) -> NodeRecord:
         """Return the record that the request makes of this one. Raises Refused.
 
-        `nonce` is what the reply will tell, None with timestamps. With `simultaneous` the node's
-        other bindings of RFC 5944 stay.
+        `traversal` is None for a deregistration, `nonce`, which the reply will tell, with
+        timestamps. With `simultaneous` the node's other bindings of RFC 5944 stay.
         """
         message, multipath = request.message, request.multipath
-        if lifetime_s:
+        if traversal:
             scope = self.config.overwrite_scope
             bindings = registered(
                 record,
                 message,
                 multipath,
+                traversal,
                 lifetime_s,
                 now,
                 scope,

@@ -7,31 +7,21 @@ a plain RFC 5944 one: the S bit keeps only bindings of its own kind, and means n
 with Multipath.
 """
 
+from ipaddress import IPv4Address
 from typing import Final
 
 from msgspec import structs
 
-from flowbind.engine.refusal import Refused
-from flowbind.model.binding import Binding, Broadcasts, Encapsulation, NodeRecord
+from flowbind.engine.home_agent.traversal import Traversal
+from flowbind.model.binding import Binding, Broadcasts, NodeRecord, UdpEnd
 from flowbind.model.config import OverwriteScope
-from flowbind.wire.iana import ReplyCode, RequestFlag
+from flowbind.wire.iana import RequestFlag
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.registration import RegistrationRequest
 
 Bindings = tuple[Binding, ...]
 
-_GRE: Final = RequestFlag.GRE_ENCAPSULATION
-_MINIMAL: Final = RequestFlag.MINIMAL_ENCAPSULATION
 _REVERSE: Final = RequestFlag.REVERSE_TUNNELING
-
-
-def encapsulation_of(request: RegistrationRequest) -> Encapsulation:
-    """Return the encapsulation that the M and G bits ask for. Raises Refused (139)."""
-    if _GRE in request.flags:
-        return Encapsulation.GRE
-    if _MINIMAL in request.flags:
-        raise Refused("encapsulation-unavailable", ReplyCode.ENCAPSULATION_UNAVAILABLE)
-    return Encapsulation.IP_IN_IP
 
 
 def _broadcasts(request: RegistrationRequest) -> Broadcasts:
@@ -62,6 +52,7 @@ def registered(
     record: NodeRecord,
     request: RegistrationRequest,
     multipath: Multipath | None,
+    traversal: Traversal,
     lifetime_s: int,
     now: float,
     scope: OverwriteScope = OverwriteScope.ALL,
@@ -77,7 +68,7 @@ def registered(
     binding = Binding(
         bid=multipath.bid if multipath else None,
         care_of_address=request.care_of_address,
-        encapsulation=encapsulation_of(request),
+        encapsulation=traversal.encapsulation,
         reverse_tunnel=_REVERSE in request.flags,
         lifetime_s=lifetime_s,
         expires_at=now + lifetime_s,
@@ -85,6 +76,7 @@ def registered(
         access_technology=multipath.access_technology if multipath else 0,
         label=multipath.label if multipath else 0,
         broadcasts=_broadcasts(request) if broadcasts else Broadcasts.NONE,
+        udp=traversal.udp,
     )
     if multipath is None:
         return _placed(record.bindings, binding) if simultaneous else (binding,)
@@ -109,7 +101,8 @@ def _placed(bindings: Bindings, binding: Binding) -> Bindings:
     """Put a binding in the place of the one that it renews, or at the end.
 
     Bindings of the other kind go, those without BID where there is one and the other way round. One
-    care-of address has one binding (RFC 7629 2.2): the later one.
+    care-of address has one binding (RFC 7629 2.2): the later one. It does not count where a tunnel
+    in UDP ends elsewhere: behind two translators a node may have it twice (RFC 3519 4.6).
     """
     plain = binding.bid is None
     placed: list[Binding] = []
@@ -118,9 +111,13 @@ def _placed(bindings: Bindings, binding: Binding) -> Bindings:
         if _renews(binding, each):
             placed.append(binding)
             known = True
-        elif (each.bid is None) is plain and each.care_of_address != binding.care_of_address:
+        elif (each.bid is None) is plain and _end_of(each) != _end_of(binding):
             placed.append(each)
     return tuple(placed) if known else (*placed, binding)
+
+
+def _end_of(binding: Binding) -> IPv4Address | UdpEnd:
+    return binding.udp or binding.care_of_address
 
 
 def _renews(binding: Binding, before: Binding) -> bool:

@@ -4,7 +4,7 @@ from flowbind.model.binding import Binding, NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import PLAIN_BID, NodeForwarding, Path
-from flowbind.wire.iana import FlowAction
+from flowbind.wire.iana import MOBILE_IP_PORT, FlowAction
 
 
 def project(
@@ -27,13 +27,16 @@ def rules_in_force(config: HomeAgentConfig, record: NodeRecord) -> tuple[FlowRul
 
 
 def _path(config: HomeAgentConfig, weights: dict[int, int], binding: Binding) -> Path:
+    udp = binding.udp
     return Path(
         bid=PLAIN_BID if binding.bid is None else binding.bid,
         local=config.address,
-        remote=binding.care_of_address,
+        remote=udp.address if udp else binding.care_of_address,
         encapsulation=binding.encapsulation,
         label=binding.label,
         weight=weights.get(binding.label, 1),
+        local_port=MOBILE_IP_PORT if udp else 0,
+        remote_port=udp.port if udp else 0,
     )
 
 
@@ -63,4 +66,5 @@ def _forward_alike(before: Binding, after: Binding) -> bool:
         and before.label == after.label
         and before.encapsulation is after.encapsulation
         and before.care_of_address == after.care_of_address
+        and before.udp == after.udp
     )

@@ -4,6 +4,7 @@ The order of the checks is the order of section 3.8.2.1, because the reply code 
 sees, or the silence that it hears, depends on it.
 """
 
+from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.auth.association import Replay, SecurityAssociation
@@ -115,7 +116,7 @@ def check_form(
         raise Refused("multipath-not-allowed", ReplyCode.MULTIPATH_NOT_ALLOWED)
     multipaths, flow_bindings = _sorted(protected)
     if message.lifetime_s:
-        _check_care_of_address(message, config)
+        check_tunnel_end(message.care_of_address, message, config)
     return Request(message, _only(multipaths), flow_bindings)
 
 
@@ -141,9 +142,10 @@ def _check_exposed(exposed: Extensions) -> None:
             raise Refused("multipath-unauthenticated", ReplyCode.POORLY_FORMED_REQUEST)
 
 
-def _check_care_of_address(message: RegistrationRequest, config: HomeAgentConfig) -> None:
+def check_tunnel_end(
+    care_of_address: IPv4Address, message: RegistrationRequest, config: HomeAgentConfig
+) -> None:
     """Refuse an address that no tunnel can end at, or whose tunnel would lead back to us."""
-    care_of_address = message.care_of_address
     first_octet = int(care_of_address) >> 24
     # A tuple, since to look an address up in a set takes longer than to compare it with a few.
     unusable = (

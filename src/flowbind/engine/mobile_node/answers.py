@@ -25,10 +25,13 @@ from flowbind.engine.mobile_node.registration import (
 )
 from flowbind.engine.mobile_node.revocation import Revocations
 from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State, path_of
+from flowbind.engine.mobile_node.traversal import note as note_udp_tunnel
+from flowbind.engine.mobile_node.traversal import pace
 from flowbind.engine.mobile_node.whereabouts import Whereabouts, is_in_time
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.model.binding import Binding
+from flowbind.model.config import NatTraversal
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import INFINITE_LIFETIME_S, FlowAction, ReplyCode
 from flowbind.wire.registration import RegistrationReply
@@ -76,6 +79,7 @@ class Answers:
             rejection = rejection_of(reply)
             grants = _grants(intent, reply) and rejection is None
             if grants:
+                note_udp_tunnel(sent, reply)
                 self._revocations.note(sent, reply)
         except Refused as refusal:
             self._statistics[f"discarded_{refusal.reason}"] += 1
@@ -158,6 +162,7 @@ class Answers:
                 for interface in self._interfaces.values():
                     if interface.binding:
                         _hold(interface, _renewed(interface.binding, sent, lifetime_s), sent)
+                self._follow_udp(sent)
                 return [Log("info", "every path renewed by one request")]
             case Aim.DEREGISTER:
                 return self._on_deregistered(intent.interface, now)
@@ -185,6 +190,7 @@ class Answers:
         interface.drain_until = None
         interface.unanswered = None
         interface.state = State.UP
+        pace(interface.keepalive, sent, self._registration.config.probe_interval_s)
         if not was_up or interface.keepalive.due_at is None:
             interface.keepalive.start(now)
         news = self._note_simultaneous(granted=simultaneous)
@@ -197,8 +203,24 @@ class Answers:
         news += self._note_kind(sent, now)
         if not was_up:
             kind = "plain RFC 5944" if sent.plain else f"BID {config.bid}"
-            news.append(Log("info", f"{interface.name}: registered, {kind}, for {lifetime_s} s"))
+            way = ", in UDP" if sent.in_udp else ""
+            text = f"{interface.name}: registered, {kind}, for {lifetime_s} s{way}"
+            news.append(Log("info", text))
+            if config.nat_traversal is NatTraversal.FORCE and not sent.in_udp:
+                text = f"{interface.name}: the home agent gives no tunnel in UDP"
+                news.append(Log("warning", text))
         return news
+
+    def _follow_udp(self, sent: Sent) -> None:
+        """What a request about all paths says of UDP is about the one that it was sent through."""
+        interface, udp = sent.via, sent.udp if sent.in_udp else None
+        if interface.binding is None:
+            return
+        interface.binding = structs.replace(interface.binding, udp=udp)
+        pace(interface.keepalive, sent, self._registration.config.probe_interval_s)
+        if interface.tunnel:
+            path = path_of(interface.config, self._registration.identity, interface.binding)
+            interface.tunnel = structs.replace(path, transmit=interface.tunnel.transmit)
 
     def _note_policy(self, sent: Sent) -> None:
         if sent.plain:

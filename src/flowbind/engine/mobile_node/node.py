@@ -202,7 +202,10 @@ class MobileNode:
 
     def _on_interface_up(self, event: InterfaceUp, now: float) -> list[Effect]:
         interface = self.interfaces.get(event.name)
-        if interface is None or interface.address == event.address:
+        if interface is None:
+            return []
+        interface.port = event.port
+        if interface.address == event.address:
             return []
         interface.address = event.address
         interface.forgive()

@@ -22,12 +22,13 @@ from flowbind.engine.mobile_node.intents import Intents
 from flowbind.engine.mobile_node.messages import flags_of, multipath_of, request, support_of
 from flowbind.engine.mobile_node.policy import Exchange, Policy, flow_bindings
 from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State, path_of
+from flowbind.engine.mobile_node.traversal import offer_of, own_end
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import MobileNodeConfig
 from flowbind.model.tunnel import PLAIN_BID
 from flowbind.wire.extension import Extension
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import MultipathFlag, RequestFlag
+from flowbind.wire.iana import MOBILE_IP_PORT, MultipathFlag, RequestFlag
 
 MIN_RETRANSMISSION_S: Final = 1.0
 """RFC 5944 3.6.3: no two requests of one registration are closer than this."""
@@ -411,6 +412,7 @@ class Registration:
             policy=policy,
             overwrites=overwrites,
             home_address=self.identity.home_address,
+            udp=None if intent.aim.ends else own_end(via),
         )
         intent.sent = self._identified(wanted, intent.sent, now)
         self.exchange.sent(subject.config.bid, carried)
@@ -429,7 +431,7 @@ class Registration:
             intent.sent.lifetime_s,
             intent.sent.care_of_address,
             intent.sent.identification,
-            (*extensions, *support_of(self.config, intent.sent)),
+            (*extensions, *support_of(self.config, intent.sent), *offer_of(intent.sent)),
         )
 
     @property
@@ -510,6 +512,9 @@ class Registration:
         path = path_of(interface.config, self.identity, sent.binding(sent.lifetime_s))
         known = interface.tunnel
         if known is None or (known.bid, known.local) != (path.bid, path.local):
+            if sent.udp:
+                ports = {"local_port": sent.udp.port, "remote_port": MOBILE_IP_PORT}
+                path = structs.replace(path, **ports)
             interface.tunnel = structs.replace(path, transmit=False)
 
     def leave_one_plain_tunnel(self, interface: Interface) -> None:

@@ -9,11 +9,12 @@ from msgspec import structs
 
 from flowbind.engine.mobile_node.identity import Identity
 from flowbind.engine.mobile_node.keepalive import Keepalive
-from flowbind.model.binding import Binding
+from flowbind.model.binding import Binding, UdpEnd
 from flowbind.model.config import InterfaceConfig
 from flowbind.model.flow import PolicyRule
 from flowbind.model.tunnel import PLAIN_BID, Path
 from flowbind.wire.flow_binding import FlowBinding
+from flowbind.wire.iana import MOBILE_IP_PORT
 
 DRAIN_S: Final = 1.0
 """How long packets that are still on their way through a path given up are accepted."""
@@ -62,6 +63,7 @@ class Interface:
     far as we know, also of an interface that is gone. `drain_until` is the moment up to which
     packets that are still on their way are accepted. `relapses` counts how often in a row the path
     was registered and yet never answered a probe; `register_after` is what follows from it.
+    `port` is the UDP port that its requests leave from, 0 if that is not known.
     `unanswered` is a registration that was given up without an answer and not undone since.
     `deregister_after` keeps a path that comes and goes from being deregistered more than once a
     second, `asked_at` from being registered again when the last request is not answered yet.
@@ -81,6 +83,7 @@ class Interface:
     deregister_after: float = 0.0
     asked_at: float = float("-inf")
     unanswered: "Sent | None" = None
+    port: int = 0
 
     @property
     def name(self) -> str:
@@ -137,7 +140,8 @@ class Sent:
     sent `at` first and `last_at` last: with nonces it is repeated as it was.
 
     `overdue_at` is when an answer is not to be expected any more. `revocation` is the timestamp of
-    an answer that agrees on revocation.
+    an answer that agrees on revocation. `udp` is our end of the tunnel in UDP that was offered, if
+    one was; `in_udp` that the answer takes it, with keepalives every `keepalive_s`, 0 as we like.
     """
 
     via: Interface
@@ -153,6 +157,9 @@ class Sent:
     last_at: float = 0.0
     overdue_at: float = float("inf")
     revocation: int | None = None
+    udp: UdpEnd | None = None
+    in_udp: bool = False
+    keepalive_s: float = 0.0
 
     def binding(self, lifetime_s: int) -> Binding:
         """Return the binding that this request makes if it is granted for so long.
@@ -172,6 +179,7 @@ class Sent:
             label=config.label,
             interface=config.name,
             revocation=self.revocation,
+            udp=self.udp if self.in_udp else None,
         )
 
     @property
@@ -222,4 +230,6 @@ def path_of(config: InterfaceConfig, node: Identity, binding: Binding) -> Path:
         interface=config.name,
         label=binding.label,
         weight=config.weight,
+        local_port=binding.udp.port if binding.udp else 0,
+        remote_port=MOBILE_IP_PORT if binding.udp else 0,
     )

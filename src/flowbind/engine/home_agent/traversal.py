@@ -1,0 +1,96 @@
+"""How packets are to travel to a care-of address: the encapsulation, and whether it is in UDP.
+
+RFC 3519 4.6: an address translator is there if a request does not come from its care-of address.
+Then the tunnel ends where the request came from, if the node has asked for that.
+"""
+
+from typing import Final
+
+from flowbind.engine.home_agent.validation import KIND, check_tunnel_end
+from flowbind.engine.refusal import Refused
+from flowbind.events import Received
+from flowbind.frozen import Frozen
+from flowbind.model.binding import Encapsulation, UdpEnd
+from flowbind.model.config import HomeAgentConfig
+from flowbind.wire.iana import ReplyCode, RequestFlag
+from flowbind.wire.message import split_at_authentication
+from flowbind.wire.registration import RegistrationRequest
+from flowbind.wire.udp_tunnel import (
+    TUNNELLING_DECLINED,
+    WILL_DO_TUNNELLING,
+    UdpTunnelReply,
+    UdpTunnelRequest,
+)
+
+_CO_LOCATED: Final = RequestFlag.DECAPSULATION_BY_MOBILE_NODE
+_GRE: Final = RequestFlag.GRE_ENCAPSULATION
+_MINIMAL: Final = RequestFlag.MINIMAL_ENCAPSULATION
+_BY_PROTOCOL: Final = {4: Encapsulation.IP_IN_IP, 47: Encapsulation.GRE}
+
+
+class Traversal(Frozen, frozen=True):
+    """How packets travel, `udp` if it is in UDP to there, and what the reply says of that."""
+
+    encapsulation: Encapsulation
+    udp: UdpEnd | None = None
+    told: tuple[UdpTunnelReply, ...] = ()
+
+
+def encapsulation_of(request: RegistrationRequest) -> Encapsulation:
+    """Return the encapsulation that the M and G bits ask for. Raises Refused (139)."""
+    if _GRE in request.flags:
+        return Encapsulation.GRE
+    if _MINIMAL in request.flags:
+        raise Refused("encapsulation-unavailable", ReplyCode.ENCAPSULATION_UNAVAILABLE)
+    return Encapsulation.IP_IN_IP
+
+
+def traversal_of(
+    request: RegistrationRequest, event: Received, config: HomeAgentConfig
+) -> Traversal:
+    """Decide for a registration that is sound otherwise. Raises Refused."""
+    asked = _asked(request) if config.nat_traversal else None
+    translated = event.source != request.care_of_address
+    if asked is None or asked.through_foreign_agent:
+        # Packets to a node whose requests go by a foreign agent and whose tunnel does not (R) would
+        # have to wait for its first keepalive: such a tunnel is declined.
+        if translated and config.deny_source_mismatch:
+            raise Refused("source-mismatch", ReplyCode.ADMINISTRATIVELY_PROHIBITED)
+        return Traversal(encapsulation_of(request), told=_declined(asked))
+    if not translated and not asked.force:
+        return Traversal(encapsulation_of(request), told=_declined(asked))
+    if not translated and not config.udp_forced:
+        raise Refused("udp-tunnel-forced", ReplyCode.ADMINISTRATIVELY_PROHIBITED)
+    encapsulation = _encapsulation_in_udp(asked, request)
+    check_tunnel_end(event.source, request, config)
+    if not event.source_port:
+        raise Refused("udp-tunnel-without-port", ReplyCode.POORLY_FORMED_REQUEST)
+    told = UdpTunnelReply(WILL_DO_TUNNELLING, config.keepalive_interval_s, asked.force)
+    return Traversal(encapsulation, UdpEnd(event.source, event.source_port), (told,))
+
+
+def _asked(request: RegistrationRequest) -> UdpTunnelRequest | None:
+    """Return what the node asks for; nobody else may (4.6.1). Raises Refused (134)."""
+    protected, _authentication, exposed = split_at_authentication(request, KIND)
+    co_located = _CO_LOCATED in request.flags
+    if co_located and any(isinstance(each, UdpTunnelRequest) for each in exposed):
+        raise Refused("udp-tunnel-unauthenticated", ReplyCode.POORLY_FORMED_REQUEST)
+    asked = [each for each in protected if isinstance(each, UdpTunnelRequest)]
+    if asked and not co_located:
+        raise Refused("udp-tunnel-without-d", ReplyCode.POORLY_FORMED_REQUEST)
+    return asked[0] if asked else None
+
+
+def _declined(asked: UdpTunnelRequest | None) -> tuple[UdpTunnelReply, ...]:
+    return (UdpTunnelReply(TUNNELLING_DECLINED),) if asked else ()
+
+
+def _encapsulation_in_udp(asked: UdpTunnelRequest, request: RegistrationRequest) -> Encapsulation:
+    """3.1.4: what the extension says, or else M and G. Raises Refused (142)."""
+    by_bits = _GRE in request.flags or _MINIMAL not in request.flags
+    if not asked.encapsulation and by_bits:
+        return encapsulation_of(request)
+    if asked.encapsulation not in _BY_PROTOCOL:
+        code = ReplyCode.UDP_ENCAPSULATION_UNAVAILABLE
+        raise Refused("udp-encapsulation-unavailable", code)
+    return _BY_PROTOCOL[asked.encapsulation]
