@@ -1,10 +1,11 @@
 """Throughput through one tunnel beside plain routing, on the same links and in the same run.
 
-Plain routing, IP-in-IP and GRE take turns, so that whatever else the machine does falls on all of
-them. A TCP stream has one processor for sending, routing, encapsulating, delivering and receiving,
-so that its speed is what all of that costs. With two, it is as much about how fast one processor
-wakes the other: it jumps between half and all of the speed, with plain routing too. The receiver of
-UDP has a processor of its own, so as to take nothing from the sender, which never waits for it.
+Plain routing, IP-in-IP, GRE, and both of them in UDP take turns, so that whatever else the machine
+does falls on all of them. A TCP stream has one processor for sending, routing, encapsulating,
+delivering and receiving, so that its speed is what all of that costs. With two, it is as much about
+how fast one processor wakes the other: it jumps between half and all of the speed, with plain
+routing too. The receiver of UDP has a processor of its own, so as to take nothing from the sender,
+which never waits for it.
 """
 
 import json
@@ -25,13 +26,21 @@ from bench.report import Section, figure, tell
 PLAIN = "plain routing"
 IP_IN_IP = "IP-in-IP"
 GRE = "GRE"
+IP_IN_UDP = "IP in UDP"
+GRE_IN_UDP = "GRE in UDP"
 DOWN = "to the node"
 UP = "from the node"
 UDP_PAYLOAD = 64
 TCP_AT_LEAST = 0.85
 UDP_AT_LEAST = 0.6
 
-_ROUTES = {PLAIN: None, IP_IN_IP: "ipip", GRE: "gre"}
+_ROUTES = {
+    PLAIN: None,
+    IP_IN_IP: "ipip",
+    GRE: "gre",
+    IP_IN_UDP: "udp-ipip",
+    GRE_IN_UDP: "udp-gre",
+}
 _UDP_WINDOW = "4M"
 _PATIENCE_S = 20
 
@@ -88,7 +97,7 @@ class End:
 
 
 def measure(rounds: int, seconds: float) -> Section:
-    """Take all measurements; about (rounds * 9 * (seconds + 2)) long."""
+    """Take all measurements; about (rounds * 15 * (seconds + 2)) long."""
     found: dict[Turn, list[float]] = {turn: [] for turn in TURNS}
     with ExitStack() as stack:
         pins = stack.enter_context(network.hosts())

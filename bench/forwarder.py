@@ -22,17 +22,19 @@ def settings(role: Role, pins: str) -> EbpfSettings:
     if role is Role.HOME_AGENT:
         return EbpfSettings(
             role, "mip0", pins, AGENT, (IPv4Network(network.HOME_NETWORK),),
-            interfaces=("cn0", "mn0"),
+            interfaces=("cn0", "mn0"), udp_tunnels=True,
         )  # fmt: skip
-    return EbpfSettings(role, "mip0", pins, AGENT, home_address=HOME)
+    return EbpfSettings(role, "mip0", pins, AGENT, home_address=HOME, udp_tunnels=True)
 
 
-def forwarding(role: Role, encapsulation: Encapsulation) -> NodeForwarding:
-    """Return a node with one tunnel, as this end sees it."""
+def forwarding(role: Role, kind: str) -> NodeForwarding:
+    """Return a node with one tunnel of this kind, as this end sees it."""
+    encapsulation = Encapsulation(kind.removeprefix("udp-"))
+    ours, theirs = (434, 40123) if kind.startswith("udp-") else (0, 0)
     if role is Role.HOME_AGENT:
-        path = Path(1, AGENT, CARE_OF, encapsulation)
+        path = Path(1, AGENT, CARE_OF, encapsulation, local_port=ours, remote_port=theirs)
     else:
-        path = Path(1, CARE_OF, AGENT, encapsulation, interface="ha0")
+        path = Path(1, CARE_OF, AGENT, encapsulation, "ha0", local_port=theirs, remote_port=ours)
     return NodeForwarding(HOME, (path,))
 
 
@@ -41,7 +43,7 @@ def main() -> None:
     role = Role(sys.argv[1])
     plane = open_ebpf(settings(role, sys.argv[2]))
     for line in sys.stdin:
-        plane.program(forwarding(role, Encapsulation(line.strip())))
+        plane.program(forwarding(role, line.strip()))
         print("ready", flush=True)
     plane.cleanup()
 
