@@ -224,7 +224,7 @@ def test_the_examples_reach_the_extensions_that_mean_something():
     # A sweep that decodes nothing proves nothing.
     reached: set[type] = set()
 
-    @settings(max_examples=300, database=None)
+    @settings(max_examples=1000, database=None)
     @given(messages())
     def sweep(payload: bytes) -> None:
         try:
