@@ -1,10 +1,14 @@
 """Simultaneous bindings of RFC 5944 between the two engines: the S bit, code 0 and code 1."""
 
+from itertools import pairwise
+
 import pytest
 from msgspec import structs
 
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.events import DeregisterRequested, InterfaceUp, RegisterRequested
+from flowbind.wire.message import decode
+from flowbind.wire.registration import RegistrationRequest
 
 NAMES = ("wlan0", "wwan0", "cdma0")
 
@@ -205,3 +209,52 @@ def test_a_restored_path_that_does_not_come_up_is_deregistered(both):
     both.at_node(InterfaceUp("wwan0", both.address_of("wwan0")))
     both.run(10)
     assert bound(both) == addresses(both, "wwan0")
+
+
+@pytest.mark.rfc("5944", "3.6.3")
+def test_one_address_is_not_deregistered_for_two_interfaces_within_a_second(both):
+    both.up("wlan0", "wwan0", "cdma0")
+    left = both.address_of("cdma0")
+    told_at = _deregistrations(both, left)
+    both.down("cdma0")
+    both.run(2)
+    both.cut.add("wwan0")
+    both.at_node(InterfaceUp("wwan0", left))
+    both.run(0.5)
+    both.move("wwan0", 1)
+    both.run(0.1)
+    both.down("cdma0")
+    both.run(5)
+    assert len(told_at) > 4
+    assert _are_a_second_apart(told_at)
+
+
+def test_addresses_that_were_left_are_deregistered_one_a_second(both):
+    both.up("wlan0", "wwan0")
+    told_at = _deregistrations(both)
+    for number in range(1, 9):
+        both.move("wwan0", number)
+        both.run(0.3)
+    both.run(10)
+    assert len(told_at) > 8
+    assert _are_a_second_apart(told_at)
+
+
+def _are_a_second_apart(moments):
+    return all(later - earlier > 0.99 for earlier, later in pairwise(moments))
+
+
+def _deregistrations(world, *addresses):
+    """The moments at which deregistrations are sent, of these addresses or any; all are lost."""
+    told_at = []
+
+    def lose(datagram):
+        request = decode(datagram.payload)
+        if not isinstance(request, RegistrationRequest) or request.lifetime_s:
+            return False
+        if not addresses or request.care_of_address in addresses:
+            told_at.append(world.now)
+        return True
+
+    world.lose = lose
+    return told_at

@@ -278,7 +278,7 @@ class Registration:
 
     def deadline(self) -> float | None:
         """When something is to be sent next, or is not to be sent any more."""
-        moments = [each.not_before for each in self.intents if self._can_be_sent(each)]
+        moments = [self._due_at(each) for each in self.intents if self._can_be_sent(each)]
         # What has become pointless may be what others wait for.
         ends = [each.until for each in self.intents if each.until < float("inf")]
         sending = [max(min(moments), self.channel_free_at)] if moments else []
@@ -290,7 +290,7 @@ class Registration:
         if now < self.channel_free_at:
             return []
         for intent in self.intents:
-            if intent.not_before <= now and self._can_be_sent(intent):
+            if self._due_at(intent) <= now and self._can_be_sent(intent):
                 via = self._speaker(intent)
                 assert via is not None  # noqa: S101 -- that is what can be sent means
                 return [self._send(intent, via, policy, now)]
@@ -335,6 +335,20 @@ class Registration:
             if each.state is State.UP:
                 return False
         return False
+
+    def _due_at(self, intent: Intent) -> float:
+        """Return when an intent may be sent, for the sake of the others.
+
+        RFC 5944 3.6.3 also holds where an interface that is gone and one that has moved both want
+        the same care-of address deregistered. Of many addresses that were left, one a second is
+        soon enough.
+        """
+        free_at = [
+            each.sent.last_at + MIN_RETRANSMISSION_S
+            for each in self.intents
+            if each.sent and _are_alike(each, intent)
+        ]
+        return max([intent.not_before, *free_at])
 
     def _can_be_sent(self, intent: Intent) -> bool:
         if self._speaker(intent) is None:
@@ -574,6 +588,13 @@ class Registration:
         if self.exchange.carrier is None:
             return up[0] if up else None
         return next((each for each in up if each.config.bid == self.exchange.carrier), None)
+
+
+def _are_alike(one: Intent, other: Intent) -> bool:
+    if one is other or one.care_of_address is None:
+        return False
+    both_left = one.aim is Aim.LEAVE and other.aim is Aim.LEAVE
+    return both_left or one.care_of_address == other.care_of_address
 
 
 def _multipath_flags(intent: Intent, *, overwrites: bool) -> MultipathFlag:
