@@ -120,6 +120,23 @@ def test_with_nonces_a_repetition_is_unchanged(make_trip):
     assert trip.sent.payload == before.payload
 
 
+@pytest.mark.rfc("7629", "2.2", "A-22")
+def test_an_address_that_another_path_took_over_is_revoked_there_and_once(trip):
+    """The home agent has one binding of it. Of two, each would be ended by the same message."""
+    up(trip, "wlan0")
+    trip.hear(InterfaceUp("wlan0", ELSEWHERE))
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wlan0")))
+    while trip.asked.care_of_address == ELSEWHERE:
+        trip.wait(0.5)
+    answer(trip)
+    assert trip.bids == [2]
+    message = revocation(trip, identifier=timestamp_of(trip.now) + 1)
+    trip.hear(message)
+    assert trip.bids == []
+    trip.hear(message)
+    assert trip.last == []
+
+
 def test_an_agreement_is_durable(trip):
     trip.now += 100
     up(trip, "wlan0")

@@ -1,6 +1,7 @@
 """Registration Replies and what follows from them (RFC 5944 3.6.2, RFC 7629 5.1)."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from typing import Final
 
 from msgspec import structs
@@ -197,6 +198,7 @@ class Answers:
         # Whether the node is a plain one is noted below: this may have been the first plain try.
         if sent.overwrites or (sent.plain and not self._registration.keeps_several):
             self._others_gone(interface, now)
+        self._same_address_gone(interface, binding.care_of_address, now)
         if sent.plain:
             self._registration.leave_one_plain_tunnel(interface)
         self._note_policy(sent)
@@ -275,6 +277,15 @@ class Answers:
         for interface in self._interfaces.values():
             if interface is not survivor and interface.binding:
                 self._registration.unbind(interface, now, confirmed=True)
+
+    def _same_address_gone(
+        self, holder: Interface, care_of_address: IPv4Address, now: float
+    ) -> None:
+        """The home agent has one binding of a care-of address (RFC 7629 2.2): the later one."""
+        for interface in self._interfaces.values():
+            binding = interface.binding
+            if binding and interface is not holder and binding.care_of_address == care_of_address:
+                self._registration.unbind(interface, now, confirmed=False)
 
     def _on_deregistered(self, interface: Interface | None, now: float) -> list[Effect]:
         if interface is None:
