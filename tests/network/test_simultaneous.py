@@ -211,6 +211,19 @@ def test_a_restored_path_that_does_not_come_up_is_deregistered(both):
     assert bound(both) == addresses(both, "wwan0")
 
 
+def test_a_path_that_is_gone_does_not_deregister_the_address_that_another_one_has_now(both):
+    both.up("wlan0", "wwan0", "cdma0")
+    _deregistrations(both)
+    both.down("cdma0")
+    both.run(2)
+    both.at_node(InterfaceUp("wwan0", both.address_of("cdma0")))
+    both.lose = lambda _datagram: False
+    both.run(30)
+    assert bound(both) == {both.address_of("wlan0"), both.address_of("cdma0")}
+    since = [each for _, each in both.requests if each.care_of_address == both.address_of("cdma0")]
+    assert [each.lifetime_s for each in since].count(0) <= 2
+
+
 @pytest.mark.rfc("5944", "3.6.3")
 def test_one_address_is_not_deregistered_for_two_interfaces_within_a_second(both):
     both.up("wlan0", "wwan0", "cdma0")

@@ -298,13 +298,7 @@ class Registration:
 
     def _settle(self, policy: Policy, now: float) -> None:
         """Drop what has become pointless, and want what every interface needs."""
-        self.intents.keep(
-            lambda each: (
-                now < each.until
-                and (each.aim is not Aim.REGISTER or self._may_register(each.interface, now))
-                and (each.aim is not Aim.LEAVE or self._is_left(each.care_of_address))
-            )
-        )
+        self.intents.keep(lambda each: not self._is_pointless(each, now))
         for interface in self.interfaces.values():
             if not interface.is_registered_as_is and self._may_register(interface, now):
                 self.want(Aim.REGISTER, interface, now)
@@ -317,6 +311,20 @@ class Registration:
             if carrier and self._exchanges(now) and self.exchange.lacks(wanted, policy):
                 self.want(Aim.REGISTER, carrier, now)
 
+    def _is_pointless(self, intent: Intent, now: float) -> bool:
+        if now >= intent.until:
+            return True
+        match intent.aim:
+            case Aim.REGISTER:
+                return not self._may_register(intent.interface, now)
+            case Aim.DEREGISTER:
+                # A plain one names nothing but the address.
+                return self.fallback.is_plain(now) and not self._is_left(intent)
+            case Aim.LEAVE:
+                return not self._is_left(intent)
+            case _:
+                return False
+
     def _may_register(self, interface: Interface | None, now: float) -> bool:
         if interface is None or interface.address is None or not interface.wanted:
             return False
@@ -324,8 +332,10 @@ class Registration:
             return False
         return not self.holds_one(now) or self._is_plain_choice(interface)
 
-    def _is_left(self, care_of_address: IPv4Address | None) -> bool:
-        return all(each.address != care_of_address for each in self.interfaces.values())
+    def _is_left(self, intent: Intent) -> bool:
+        """Tell whether no other interface has the address by now that is to be deregistered."""
+        others = [each for each in self.interfaces.values() if each is not intent.interface]
+        return all(each.address != intent.care_of_address for each in others)
 
     def _is_plain_choice(self, interface: Interface) -> bool:
         """Where there is one binding, it is on the first interface that answers."""
