@@ -132,3 +132,18 @@ def test_the_first_plain_registration_takes_the_place_of_one_that_is_silent(worl
         world.run(0.01)
     held = [binding.care_of_address for binding in world.node.record.bindings]
     assert held == [world.address_of("wwan0")]
+
+
+def test_no_deregistration_holds_up_the_only_path_that_works(world, tools):
+    """It would undo what nobody has answered, and is itself ignored without RFC 7629."""
+    world.lose = lambda datagram: (
+        datagram.interface is not None and tools.multipath(decode(datagram.payload)) is not None
+    )
+    world.up("wlan0")
+    world.run(330)
+    world.cut.add("wlan0")
+    world.at_node(InterfaceUp("wwan0", world.address_of("wwan0")))
+    world.run(40)
+    assert world.states["wwan0"] == "up"
+    held = [binding.care_of_address for binding in world.record.bindings]
+    assert held == [world.address_of("wwan0")]

@@ -16,7 +16,7 @@ from flowbind.auth.association import Replay
 from flowbind.auth.nonces import Nonces, nonce_of, with_nonce
 from flowbind.auth.replay import clock_offset_s, distance_s, next_identification
 from flowbind.effects import Log, SendDatagram
-from flowbind.engine.mobile_node.fallback import Fallback
+from flowbind.engine.mobile_node.fallback import SILENT_TRIES, Fallback
 from flowbind.engine.mobile_node.identity import UNKNOWN, Identity
 from flowbind.engine.mobile_node.intents import Intents
 from flowbind.engine.mobile_node.messages import flags_of, multipath_of, request, support_of
@@ -289,6 +289,7 @@ class Registration:
         self._settle(policy, now)
         if now < self.channel_free_at:
             return []
+        self.intents.keep(lambda each: not self._is_vain(each, now))
         for intent in self.intents:
             if self._due_at(intent) <= now and self._can_be_sent(intent):
                 via = self._speaker(intent)
@@ -336,6 +337,19 @@ class Registration:
         """Tell whether no other interface has the address by now that is to be deregistered."""
         others = [each for each in self.interfaces.values() if each is not intent.interface]
         return all(each.address != intent.care_of_address for each in others)
+
+    def _is_vain(self, intent: Intent, now: float) -> bool:
+        """Tell whether a deregistration that is due holds up the only path there is, in vain.
+
+        Only another path can take its flows. Without any, one that is ignored, as by a home agent
+        that knows no RFC 7629, would be tried for as long as there may be something to undo.
+        """
+        own = intent.interface
+        if intent.aim is not Aim.DEREGISTER or intent.tries < SILENT_TRIES:
+            return False
+        others = [each for each in self.interfaces.values() if each is not own]
+        alone = self._speaker(intent) is own and not any(each.usable for each in others)
+        return alone and self._due_at(intent) <= now and self._may_register(own, now)
 
     def _is_plain_choice(self, interface: Interface) -> bool:
         """Where there is one binding, it is on the first interface that answers."""
