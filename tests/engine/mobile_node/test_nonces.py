@@ -56,6 +56,21 @@ def test_133_is_answered_at_once_and_says_nothing_about_the_clock(trip):
     assert halves(trip)[0] == 9002
 
 
+@pytest.mark.rfc("5944", "5.7.2", "ID-16")
+def test_a_nonce_that_is_used_up_while_a_request_waits_is_no_reason_to_wait_on(trip):
+    """Every other denial is answered at once, so that a path which brings no replies, but whose
+    requests arrive, does not keep the others from being registered.
+    """
+    up(trip)
+    at_once = []
+    for nonce in range(9001, 9009):
+        tell(trip, nonce, code=133)
+        at_once.append(trip.asks)
+        while halves(trip)[0] != nonce:
+            trip.wait(0.5)
+    assert at_once == [True, False] * 4
+
+
 @pytest.mark.rfc("5944", "5.7.2")
 @pytest.mark.parametrize("code", [128, 130, 131, 134, 136])
 def test_any_denial_tells_the_nonce_of_the_next_request(trip, code):

@@ -323,12 +323,15 @@ class Answers:
         A request that was in time by that clock was overtaken by a later one; then the sequence of
         Identifications goes on. With nonces the reply has told another one, that is all (5.7.2).
         """
+        before, intent.mismatches = intent.mismatches, intent.mismatches + 1
+        # What was sent after a while had a nonce that another request of ours, the reply to which
+        # was lost, may have used up: then this is as good as a first denial.
+        is_first = before % 2 == 0 if self._registration.uses_nonces else before == 0
         intent.not_before = now
-        if intent.mismatches:
+        if not is_first:
             # A home agent whose clock was set back denies for as long as that.
-            before = intent.mismatches - 1
-            intent.not_before += backoff_s(before, MIN_RETRANSMISSION_S, MAX_RETRANSMISSION_S)
-        intent.mismatches += 1
+            wait_s = backoff_s(before - 1, MIN_RETRANSMISSION_S, MAX_RETRANSMISSION_S)
+            intent.not_before += wait_s
         if self._registration.uses_nonces:
             return [Log("debug", "the home agent wants another nonce, sending the request again")]
         if is_in_time(sent, reply):
