@@ -248,3 +248,17 @@ def test_no_more_rules_are_taken_than_the_data_plane_takes(make_trip):
     trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
     trip.answer(extensions=told(*(trip.rule(port, 1) for port in range(MAX_RULES + 1))))
     assert len(trip.engine.policy) == MAX_RULES
+
+
+@pytest.mark.rfc("7629", "4.2")
+def test_a_policy_that_was_told_before_and_comes_late_is_not_taken(make_trip):
+    trip = make_trip(exchange_policy=False, accept_policy=True)
+    trip.hear(InterfaceUp("wlan0", trip.address_of("wlan0")))
+    trip.hear(InterfaceUp("wwan0", trip.address_of("wwan0")))
+    while trip.sent.interface == "wlan0":
+        late = trip.reply(extensions=told(trip.rule(81, 1)))
+        trip.wait(0.5)
+    trip.answer(extensions=told(trip.rule(81, 2, 1)))
+    trip.hear(late)
+    assert sorted(trip.bids) == [1, 2]
+    assert [rule.bids for rule in trip.engine.rules] == [(2, 1)]

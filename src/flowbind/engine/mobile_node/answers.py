@@ -65,7 +65,7 @@ class Answers:
         self._revocations = revocations
         self._adopt = adopt
         self._differs = False
-        self._logged_at = float("-inf")
+        self._logged_at = self._told_at = float("-inf")
         self.message: str | None = None
         self._registration = registration
         self._whereabouts = Whereabouts(registration)
@@ -240,9 +240,13 @@ class Answers:
         forwards by another one. Otherwise both ends agree if we take the home agent's.
         """
         config = self._registration.config
-        if told and config.accept_policy and not config.exchange_policy:
+        if not told or sent.last_at < self._told_at:
+            # An earlier request has a later answer: it tells what held before.
+            return []
+        self._told_at = sent.last_at
+        if config.accept_policy and not config.exchange_policy:
             return self._adopt(adopted(told, frozenset(each.bid for each in config.interfaces)))
-        if not told or not sent.carried:
+        if not sent.carried:
             return []
         before, self._differs = self._differs, differs(sent.carried, told)
         if not self._differs:
