@@ -21,6 +21,7 @@ from flowbind.model.binding import NodeRecord
 from flowbind.wire.iana import ExtensionType, MessageType, ReplyCode
 from flowbind.wire.message import authentication_of, decode, first
 from flowbind.wire.multipath import Multipath
+from flowbind.wire.nai import NetworkAccessIdentifier
 from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 from flowbind.wire.revocation import Revocation, RevocationAcknowledgment
 from tests.simulation.hosts import Host
@@ -86,7 +87,9 @@ class Traffic:
     _heard: set[tuple[str, bytes]] = field(default_factory=set[tuple[str, bytes]])
     _granted: set[bytes] = field(default_factory=set[bytes])
     _granting: dict[SendDatagram, bytes] = field(default_factory=dict[SendDatagram, bytes])
-    _latest: dict[str, int] = field(default_factory=dict[str, int])
+    _latest: dict[IPv4Address, tuple[str, int]] = field(
+        default_factory=dict[IPv4Address, tuple[str, int]]
+    )
     _denied: dict[tuple[str, int], deque[float]] = field(default_factory=lambda: defaultdict(deque))
     _used: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     _said_at: dict[tuple[str, object], float] = field(
@@ -162,7 +165,10 @@ class Traffic:
         if genuine is not None and host.name in self._addressees.get(genuine, ()):
             key = (host.name, genuine)
             if key not in self._heard:
-                self._heard.add(key)
+                # What stands behind it may have had it passed over: then it is still to come.
+                passed_over = before is not None and _state(engine) == before
+                if event.payload == genuine or not passed_over:
+                    self._heard.add(key)
                 return
         if before is not None:
             harmless = all(isinstance(each, Log) for each in effects)
@@ -184,7 +190,7 @@ class Traffic:
         assert isinstance(message, RegistrationReply)
         now = self.agent.now
         askers = self._lows[message.identification & LOW_HALF]
-        name = self._name_of(message.home_address)
+        name = self._named(message) or self._name_of(message.home_address)
         # Several nodes without a home address may have asked at the same moment of a second.
         whose = name or ",".join(sorted(askers))
         self._addressees[datagram.payload] = {name} if name else askers
@@ -212,13 +218,16 @@ class Traffic:
         self._granted.add(request)
         stored = {each.home_address: each for each in self.agent.store.load()}
         record = stored.get(reply.home_address)
+        whose, last = self._latest.get(reply.home_address, ("", 0))
+        if whose != name:
+            # Of a node whose address was given to another one, nothing is known any more.
+            self._latest.pop(reply.home_address, None)
         if self._uses_nonces(reply):
             require(record and record.nonce is not None, "a nonce is told that is not durable")
             return
-        last = self._latest.get(name)
-        later = last is None or distance_s(reply.identification, last) > 0
+        later = whose != name or distance_s(reply.identification, last) > 0
         require(later, f"{name}: an earlier request was accepted")
-        self._latest[name] = reply.identification
+        self._latest[reply.home_address] = name, reply.identification
         durable = record and distance_s(record.identification, reply.identification) >= 0
         require(durable, f"{name} was told what is not durable")
 
@@ -245,6 +254,13 @@ class Traffic:
         self._revoked_at[key] = self.agent.now
         bound = {each.care_of_address for each in engine.records[message.home_address].bindings}
         require(message.foreign_domain not in bound, "what is registered is said to be revoked")
+
+    def _named(self, reply: RegistrationReply) -> str | None:
+        """Return the node whose NAI a reply has. The address it denies may be another's by now."""
+        engine, nai = self.agent.engine, first(reply, NetworkAccessIdentifier)
+        assert isinstance(engine, HomeAgent)
+        known = [each.nai for each in engine.config.mobile_nodes]
+        return f"node{known.index(nai.nai)}" if nai and nai.nai in known else None
 
     def _name_of(self, home_address: IPv4Address) -> str | None:
         """Return the node that has a home address now, None if none does."""
