@@ -112,9 +112,13 @@ def test_an_interface_has_the_port_that_it_had_if_it_can(port):
     own = ports.open("lo", LOOPBACK).port
     assert ports.open("lo", LOOPBACK).port == own
     ports.close_all()
-    assert InterfacePorts(0, {"lo": own}).open("lo", LOOPBACK).port == own
-    # The other one is taken by now.
-    assert InterfacePorts(0, {"lo": port.port}).open("lo", LOOPBACK).port != port.port
+    later = InterfacePorts(0, {"lo": own})
+    assert later.open("lo", LOOPBACK).port == own
+    later.close_all()
+    # This one somebody else has.
+    other = InterfacePorts(0, {"lo": port.port})
+    assert other.open("lo", LOOPBACK).port != port.port
+    other.close_all()
 
 
 @pytest.mark.root

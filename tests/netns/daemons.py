@@ -1,6 +1,7 @@
 """The real daemons, in the hosts of tests.netns.hosts, with configurations a test writes.
 
-An operator's view from outside: they are started by the command line and asked through it.
+An operator's view from outside: they are started by the command line and asked through it; where a
+test waits for something, through the control socket at once, since a command takes half a second.
 """
 
 import json
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flowbind.control.client import ControlError, ask
+from flowbind.control.messages import Bindings, BindingsRequest, Status, StatusRequest
 from tests.netns.hosts import namespace
 
 FLOWBIND = [sys.executable, "-c", "from flowbind.cli.main import main; main()"]
@@ -91,7 +94,7 @@ class Daemon:
             self._process = subprocess.Popen(
                 self._inside(self.role, "run", "-c", str(self.file)), stdout=log, stderr=log
             )
-        self.wait("an answer", lambda: self.run("status").returncode == 0)
+        self.wait("an answer", self._answers)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the operator's against it, to its end."""
@@ -106,12 +109,21 @@ class Daemon:
 
     def counters(self) -> dict[str, int]:
         """What the engine and the data plane counted."""
-        counters: dict[str, int] = self.ask("status")["counters"]
-        return counters
+        status = ask(self.socket, StatusRequest())
+        assert isinstance(status, Status)
+        return status.counters
 
     def bids(self) -> set[int | None]:
         """The BIDs of the bindings that it holds."""
-        return {each["bid"] for each in self.ask("bindings")["bindings"]}
+        bindings = ask(self.socket, BindingsRequest())
+        assert isinstance(bindings, Bindings)
+        return {each.bid for each in bindings.bindings}
+
+    def _answers(self) -> bool:
+        try:
+            return isinstance(ask(self.socket, StatusRequest()), Status)
+        except ControlError:
+            return False
 
     def wait(self, what: str, holds: Callable[[], bool]) -> None:
         """Wait until something holds; fail with the daemon's own words if it never does."""

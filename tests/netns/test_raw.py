@@ -28,7 +28,7 @@ from tests.netns.hosts import (
 
 pytestmark = pytest.mark.root
 
-CARE_OF = IPv4Address("100.64.3.7")
+CARE_OF = IPv4Address("100.64.4.7")
 MN, CN = ("mn", HOME), ("cn", CORRESPONDENT)
 
 
@@ -60,13 +60,13 @@ def carrying(left: int, right: int):
 def modem(pins):
     """A raw link between the home agent and the mobile node; it goes with the test."""
     ends = {}
-    for host, name, address in (("ha", "modem0", "100.64.3.1"), ("mn", "wwan0", str(CARE_OF))):
+    for host, name, address in (("ha", "modem0", "100.64.4.1"), ("mn", "wwan0", str(CARE_OF))):
         with inside(host):
             ends[host] = Device(name)
             run("ip", "addr", "add", f"{address}/24", "dev", name)
             run("ip", "link", "set", name, "up")
     with inside("mn"):
-        run("ip", "route", "add", "default", "via", "100.64.3.1", "dev", "wwan0", "metric", "300")
+        run("ip", "route", "add", "default", "via", "100.64.4.1", "dev", "wwan0", "metric", "400")
     with carrying(ends["ha"]._fd, ends["mn"]._fd):
         yield
     for host, device in ends.items():
