@@ -3,16 +3,15 @@
 The kernel passes on what others have broadcast, nothing that this host sends or is sent.
 """
 
-import asyncio
 import logging
 import socket
 import struct
-from contextlib import suppress
 from typing import Final
 
 from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.loop import EngineLoop
-from flowbind.daemon.packet_filter import attach
+from flowbind.daemon.packet_sockets import BATCH, MAX_PACKET, SOL_PACKET, LinkPorts, packet_socket
+from flowbind.daemon.sockets import close_reader
 from flowbind.daemon.tunnelled import tunnelled
 from flowbind.effects import SendThroughTunnel
 from flowbind.events import BroadcastHeard, LinkDown, LinkUp
@@ -20,19 +19,19 @@ from flowbind.wire.ipv4 import checksum_of
 
 _log = logging.getLogger("flowbind")
 
-BATCH: Final = 64
-"""The most broadcasts that are handled before anything else has its turn."""
-
-_MAX_PACKET: Final = 2048
-_ETHERTYPE_IPV4: Final = 0x0800
 _TO_EVERYBODY: Final = 1
-_SOL_PACKET: Final = 263
 _PACKET_AUXDATA: Final = 8
 _AUXDATA: Final = struct.Struct("=III4H")
 _CHECKSUM_NOT_READY: Final = 8
 _UDP: Final = 17
 _UDP_HEADER_OCTETS: Final = 8
 _IPV4_HEADER_OCTETS: Final = 20
+_BROADCASTS: Final = (
+    (0x30, 0, 0, 0xFFFFF004),  # A = who the packet is for
+    (0x15, 0, 1, _TO_EVERYBODY),  # anybody else: refuse
+    (0x06, 0, 0, MAX_PACKET),
+    (0x06, 0, 0, 0),
+)
 
 
 class BroadcastPort:
@@ -40,21 +39,9 @@ class BroadcastPort:
 
     def __init__(self, interface: str) -> None:
         self.interface = interface
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
         try:
-            # The filter first: bound to nothing, the socket hears nothing yet.
-            attach(
-                self._socket,
-                (0x30, 0, 0, 0xFFFFF004),  # A = who the packet is for
-                (0x15, 0, 1, _TO_EVERYBODY),  # anybody else: refuse
-                (0x06, 0, 0, _MAX_PACKET),
-                (0x06, 0, 0, 0),
-            )
-            self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
-            self._socket.bind((interface, _ETHERTYPE_IPV4))
+            self._socket = packet_socket(interface, _BROADCASTS, _ask_for_notes)
         except OSError as error:
-            self._socket.close()
             raise DaemonError(f"{interface}: broadcasts: {error.strerror}") from error
 
     def fileno(self) -> int:
@@ -67,7 +54,7 @@ class BroadcastPort:
         for _ in range(BATCH):
             try:
                 octets, notes, _flags, _address = self._socket.recvmsg(
-                    _MAX_PACKET, socket.CMSG_SPACE(_AUXDATA.size)
+                    MAX_PACKET, socket.CMSG_SPACE(_AUXDATA.size)
                 )
             except BlockingIOError:
                 break
@@ -82,10 +69,12 @@ class BroadcastPort:
         return found
 
     def close(self) -> None:
-        """Close the socket. The event loop forgets it first: its number will be another's."""
-        with suppress(RuntimeError):
-            asyncio.get_running_loop().remove_reader(self._socket)
-        self._socket.close()
+        """Close the socket."""
+        close_reader(self._socket)
+
+
+def _ask_for_notes(opened: socket.socket) -> None:
+    opened.setsockopt(SOL_PACKET, _PACKET_AUXDATA, 1)
 
 
 def with_checksum(octets: bytes) -> bytes:
@@ -109,7 +98,7 @@ class Broadcasts:
     """
 
     def __init__(self) -> None:
-        self._port: BroadcastPort | None = None
+        self._ports = LinkPorts(BroadcastPort)
         try:
             self._out = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         except OSError as error:
@@ -118,17 +107,7 @@ class Broadcasts:
 
     def follow(self, event: LinkUp | LinkDown, loop: EngineLoop) -> None:
         """Listen on a link that has come up, and no more on one that has gone down."""
-        if isinstance(event, LinkDown):
-            self._close_port()
-        elif self._port is None:
-            try:
-                port = BroadcastPort(event.name)
-            except DaemonError as error:
-                # It went away again; the next notification says what is true then.
-                _log.warning("%s", error)
-                return
-            self._port = port
-            asyncio.get_running_loop().add_reader(port, lambda: loop.submit(*port.receive()))
+        self._ports.follow(event, loop)
 
     def send(self, effect: SendThroughTunnel) -> None:
         """Send a packet into a tunnel. What cannot be sent is lost, as it may be on the way."""
@@ -137,12 +116,7 @@ class Broadcasts:
         except OSError as error:
             _log.debug("broadcast to %s: %s", effect.path.remote, error.strerror)
 
-    def _close_port(self) -> None:
-        if self._port is not None:
-            self._port.close()
-            self._port = None
-
     def close(self) -> None:
-        """Close both sockets."""
-        self._close_port()
+        """Close every socket."""
+        self._ports.close_all()
         self._out.close()

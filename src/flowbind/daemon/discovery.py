@@ -4,7 +4,6 @@ A mobile node listens on links where it has no address, and to agents that no ro
 there the kernel would pass nothing to a socket of the ICMP kind.
 """
 
-import asyncio
 import logging
 import socket
 import struct
@@ -13,25 +12,27 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.daemon.errors import DaemonError
-from flowbind.daemon.loop import EngineLoop
-from flowbind.daemon.packet_filter import attach
+from flowbind.daemon.packet_sockets import (
+    BATCH,
+    ETHERTYPE_IPV4,
+    MAX_PACKET,
+    SOL_PACKET,
+    Filter,
+    LinkPorts,
+    packet_socket,
+)
+from flowbind.daemon.sockets import close_reader
 from flowbind.effects import SendIcmp
-from flowbind.events import IcmpReceived, LinkDown, LinkUp
+from flowbind.events import IcmpReceived
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ALL_ROUTERS, ALL_SYSTEMS, MOBILE_AGENTS, IcmpType
 from flowbind.wire.ipv4 import Packet, decode_packet
 
 _log = logging.getLogger("flowbind")
 
-BATCH: Final = 64
-"""The most messages that are handled before anything else has its turn."""
-
 _TTL: Final = 1
-_MAX_PACKET: Final = 2048
-_ETHERTYPE_IPV4: Final = 0x0800
 _MULTICAST_PREFIX: Final = bytes.fromhex("01005e")
 _TO_ANOTHER_HOST: Final = 3
-_SOL_PACKET: Final = 263
 _PACKET_ADD_MEMBERSHIP: Final = 1
 _PACKET_MR_MULTICAST: Final = 0
 _LONGEST_LINK_ADDRESS: Final = 8
@@ -48,16 +49,14 @@ class DiscoveryPort:
 
     def __init__(self, interface: str, kind: IcmpType) -> None:
         self.interface = interface
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        try:
-            # The filter first: bound to nothing, the socket hears nothing yet.
-            _attach_filter(self._socket, kind)
-            self._socket.bind((interface, _ETHERTYPE_IPV4))
+
+        def join(opened: socket.socket) -> None:
             for group in _GROUPS[kind]:
-                _join(self._socket, interface, group)
+                _join(opened, interface, group)
+
+        try:
+            self._socket = packet_socket(interface, _filter(kind), join)
         except OSError as error:
-            self._socket.close()
             raise DaemonError(f"{interface}: agent discovery: {error.strerror}") from error
 
     def fileno(self) -> int:
@@ -69,7 +68,7 @@ class DiscoveryPort:
         found: list[IcmpReceived] = []
         for _ in range(BATCH):
             try:
-                octets, address = self._socket.recvfrom(_MAX_PACKET)
+                octets, address = self._socket.recvfrom(MAX_PACKET)
             except BlockingIOError:
                 break
             except OSError as error:
@@ -87,61 +86,28 @@ class DiscoveryPort:
         packet = Packet(
             effect.source, effect.destination, socket.IPPROTO_ICMP, effect.message, ttl=_TTL
         )
-        there = (self.interface, _ETHERTYPE_IPV4, 0, 0, _link_address_of(effect.destination))
+        there = (self.interface, ETHERTYPE_IPV4, 0, 0, _link_address_of(effect.destination))
         try:
             self._socket.sendto(packet.encode(), there)
         except OSError as error:
             _log.debug("%s: agent discovery: %s", self.interface, error.strerror)
 
     def close(self) -> None:
-        """Close the socket. The event loop forgets it first: its number will be another's."""
-        with suppress(RuntimeError):
-            asyncio.get_running_loop().remove_reader(self._socket)
-        self._socket.close()
+        """Close the socket."""
+        close_reader(self._socket)
 
 
-class DiscoveryPorts:
+class DiscoveryPorts(LinkPorts[DiscoveryPort]):
     """The sockets of the links that are up."""
 
     def __init__(self, kind: IcmpType) -> None:
-        self._kind = kind
-        self._ports: dict[str, DiscoveryPort] = {}
-
-    def open(self, interface: str) -> DiscoveryPort:
-        """Send and receive on a link that has come up. Raises DaemonError."""
-        self._ports[interface] = DiscoveryPort(interface, self._kind)
-        return self._ports[interface]
-
-    def close(self, interface: str) -> None:
-        """Use this link no more."""
-        port = self._ports.pop(interface, None)
-        if port is not None:
-            port.close()
-
-    def follow(self, event: LinkUp | LinkDown, loop: EngineLoop) -> None:
-        """Tell the engine from now on of what is heard on a link, or no more."""
-        if isinstance(event, LinkDown):
-            self.close(event.name)
-        elif event.name not in self._ports:
-            try:
-                port = self.open(event.name)
-            except DaemonError as error:
-                # It went away again; the next notification says what is true then.
-                _log.warning("%s", error)
-                return
-            running = asyncio.get_running_loop()
-            running.add_reader(port, lambda: loop.submit(*port.receive()))
+        super().__init__(lambda interface: DiscoveryPort(interface, kind))
 
     def send(self, effect: SendIcmp) -> None:
         """Send a message on the link that it names."""
-        port = self._ports.get(effect.interface)
+        port = self.get(effect.interface)
         if port is not None:
             port.send(effect)
-
-    def close_all(self) -> None:
-        """Close every socket."""
-        for interface in tuple(self._ports):
-            self.close(interface)
 
 
 def _link_address_of(group: IPv4Address) -> bytes:
@@ -158,13 +124,12 @@ def _join(listener: socket.socket, interface: str, group: IPv4Address) -> None:
         len(address),
         address,
     )
-    listener.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
+    listener.setsockopt(SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
 
 
-def _attach_filter(listener: socket.socket, kind: IcmpType) -> None:
+def _filter(kind: IcmpType) -> Filter:
     """Have the kernel pass on unfragmented ICMP of this type alone, of all that is on the link."""
-    attach(
-        listener,
+    return (
         (0x30, 0, 0, 9),  # A = protocol
         (0x15, 0, 6, socket.IPPROTO_ICMP),  # another one: refuse
         (0x28, 0, 0, 6),  # A = flags and fragment offset
@@ -172,6 +137,6 @@ def _attach_filter(listener: socket.socket, kind: IcmpType) -> None:
         (0xB1, 0, 0, 0),  # X = octets of the IP header
         (0x50, 0, 0, 0),  # A = ICMP type
         (0x15, 0, 1, kind),  # another one: refuse
-        (0x06, 0, 0, _MAX_PACKET),
+        (0x06, 0, 0, MAX_PACKET),
         (0x06, 0, 0, 0),
     )

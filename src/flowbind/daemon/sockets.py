@@ -100,10 +100,15 @@ class Port:
             _log.debug("sending to %s: %s", datagram.destination, error.strerror)
 
     def close(self) -> None:
-        """Close the socket. The event loop forgets it first: its number will be another's."""
-        with suppress(RuntimeError):
-            asyncio.get_running_loop().remove_reader(self._socket)
-        self._socket.close()
+        """Close the socket."""
+        close_reader(self._socket)
+
+
+def close_reader(opened: socket.socket) -> None:
+    """Close a socket. The event loop forgets it first: its number will be another's."""
+    with suppress(RuntimeError):
+        asyncio.get_running_loop().remove_reader(opened)
+    opened.close()
 
 
 def _why(error: OSError, address: IPv4Address, port: int) -> str:
