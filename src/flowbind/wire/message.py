@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from ipaddress import IPv4Address
-from typing import Final, TypeVar
+from struct import Struct
+from typing import Any, Final, TypeVar
 
 from flowbind.wire.authentication import Authentication
 from flowbind.wire.errors import WireError
@@ -58,10 +59,16 @@ def decode(payload: bytes) -> Message:
     return decoder(payload)
 
 
+def _fixed(payload: bytes, layout: Struct, otherwise: str) -> tuple[Any, ...]:
+    """Return the fields of the fixed part. Raises WireError, which says what the octets are not."""
+    if len(payload) < layout.size:
+        raise WireError("truncated", f"{len(payload)} octets {otherwise}")
+    return layout.unpack_from(payload)
+
+
 def _decode_request(payload: bytes) -> RegistrationRequest:
-    if len(payload) < REQUEST_LAYOUT.size:
-        raise WireError("truncated", f"{len(payload)} octets are no Registration Request")
-    _, _, lifetime_s, home, agent, care_of, identification = REQUEST_LAYOUT.unpack_from(payload)
+    fixed = _fixed(payload, REQUEST_LAYOUT, "are no Registration Request")
+    _, _, lifetime_s, home, agent, care_of, identification = fixed
     return RegistrationRequest(
         _REQUEST_FLAGS[payload[1]],
         lifetime_s,
@@ -74,9 +81,8 @@ def _decode_request(payload: bytes) -> RegistrationRequest:
 
 
 def _decode_reply(payload: bytes) -> RegistrationReply:
-    if len(payload) < REPLY_LAYOUT.size:
-        raise WireError("truncated", f"{len(payload)} octets are no Registration Reply")
-    _, code, lifetime_s, home, agent, identification = REPLY_LAYOUT.unpack_from(payload)
+    fixed = _fixed(payload, REPLY_LAYOUT, "are no Registration Reply")
+    _, code, lifetime_s, home, agent, identification = fixed
     return RegistrationReply(
         code,
         lifetime_s,
@@ -88,10 +94,8 @@ def _decode_reply(payload: bytes) -> RegistrationReply:
 
 
 def _decode_revocation(payload: bytes) -> Revocation:
-    layout = REVOCATION_LAYOUT
-    if len(payload) < layout.size:
-        raise WireError("truncated", f"{len(payload)} octets are no Registration Revocation")
-    _, _, flags, home, home_domain, foreign_domain, identifier = layout.unpack_from(payload)
+    fixed = _fixed(payload, REVOCATION_LAYOUT, "are no Registration Revocation")
+    _, _, flags, home, home_domain, foreign_domain, identifier = fixed
     return Revocation(
         bool(flags & REVOKED_BY_HOME_AGENT),
         bool(flags & REVOKED_INFORM),
@@ -99,28 +103,24 @@ def _decode_revocation(payload: bytes) -> Revocation:
         IPv4Address(home_domain),
         IPv4Address(foreign_domain),
         identifier,
-        decode_extensions(payload, layout.size),
+        decode_extensions(payload, REVOCATION_LAYOUT.size),
     )
 
 
 def _decode_revocation_acknowledgment(payload: bytes) -> RevocationAcknowledgment:
-    layout = REVOCATION_ACKNOWLEDGMENT_LAYOUT
-    if len(payload) < layout.size:
-        raise WireError("truncated", f"{len(payload)} octets acknowledge no revocation")
-    _, _, flags, home, identifier = layout.unpack_from(payload)
+    fixed = _fixed(payload, REVOCATION_ACKNOWLEDGMENT_LAYOUT, "acknowledge no revocation")
+    _, _, flags, home, identifier = fixed
     return RevocationAcknowledgment(
         bool(flags & ACKNOWLEDGED_INFORM),
         IPv4Address(home),
         identifier,
-        decode_extensions(payload, layout.size),
+        decode_extensions(payload, REVOCATION_ACKNOWLEDGMENT_LAYOUT.size),
     )
 
 
 def _decode_notification(payload: bytes) -> GenericNotification:
-    layout = NOTIFICATION_LAYOUT
-    if len(payload) < layout.size:
-        raise WireError("truncated", f"{len(payload)} octets are no Generic Notification")
-    _, direction, flags, home, agent, care_of, identification = layout.unpack_from(payload)
+    fixed = _fixed(payload, NOTIFICATION_LAYOUT, "are no Generic Notification")
+    _, direction, flags, home, agent, care_of, identification = fixed
     return GenericNotification(
         direction,
         bool(flags & ACKNOWLEDGE),
@@ -128,15 +128,13 @@ def _decode_notification(payload: bytes) -> GenericNotification:
         IPv4Address(agent),
         IPv4Address(care_of),
         identification,
-        decode_extensions(payload, layout.size),
+        decode_extensions(payload, NOTIFICATION_LAYOUT.size),
     )
 
 
 def _decode_notification_acknowledgment(payload: bytes) -> NotificationAcknowledgment:
-    layout = NOTIFICATION_ACKNOWLEDGMENT_LAYOUT
-    if len(payload) < layout.size:
-        raise WireError("truncated", f"{len(payload)} octets acknowledge no notification")
-    _, direction, code, _, home, agent, care_of, identification = layout.unpack_from(payload)
+    fixed = _fixed(payload, NOTIFICATION_ACKNOWLEDGMENT_LAYOUT, "acknowledge no notification")
+    _, direction, code, _, home, agent, care_of, identification = fixed
     return NotificationAcknowledgment(
         direction,
         code,
@@ -144,7 +142,7 @@ def _decode_notification_acknowledgment(payload: bytes) -> NotificationAcknowled
         IPv4Address(agent),
         IPv4Address(care_of),
         identification,
-        decode_extensions(payload, layout.size),
+        decode_extensions(payload, NOTIFICATION_ACKNOWLEDGMENT_LAYOUT.size),
     )
 
 

@@ -3,6 +3,7 @@
 from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
+from flowbind.wire.text import name_of
 
 
 class NetworkAccessIdentifier(Frozen, frozen=True):
@@ -13,12 +14,8 @@ class NetworkAccessIdentifier(Frozen, frozen=True):
     @staticmethod
     def decode(data: bytes) -> "NetworkAccessIdentifier":
         """Decode the octets behind Type and Length. Raises WireError with code 134."""
-        try:
-            nai = data.decode("utf-8")
-        except UnicodeDecodeError:
-            nai = ""
-        if not nai or not nai.isprintable():
-            # Control characters are in no grammar of names, and would reach logs and terminals.
+        nai = name_of(data)
+        if not nai:
             raise WireError("nai-malformed", "not a name", ReplyCode.POORLY_FORMED_REQUEST)
         return NetworkAccessIdentifier(nai)
 

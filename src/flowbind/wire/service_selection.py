@@ -3,6 +3,7 @@
 from flowbind.frozen import Frozen
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import ExtensionType, ReplyCode
+from flowbind.wire.text import name_of
 
 
 class ServiceSelection(Frozen, frozen=True):
@@ -13,11 +14,8 @@ class ServiceSelection(Frozen, frozen=True):
     @staticmethod
     def decode(data: bytes) -> "ServiceSelection":
         """Decode the octets behind Length. Raises WireError with code 134."""
-        try:
-            identifier = data.decode("utf-8")
-        except UnicodeDecodeError:
-            identifier = ""
-        if not identifier or not identifier.isprintable():
+        identifier = name_of(data)
+        if not identifier:
             code = ReplyCode.POORLY_FORMED_REQUEST
             raise WireError("service-selection-malformed", "not an identifier", code)
         return ServiceSelection(identifier)
