@@ -28,12 +28,11 @@ def check_aaa(
     It counts behind the Mobile-Home Authentication, and so does the challenge, which comes first
     (3.1, 6): in another order 134.
     """
-    found = [each for each in message.extensions if _is_ours(each)]
     if entry.aaa is None:
         if required:
             raise Refused("aaa-key-absent", ReplyCode.BAD_AAA_AUTHENTICATION)
         return
-    if not found:
+    if not any(map(_is_ours, message.extensions)):
         if required:
             raise Refused("aaa-authenticator-absent", ReplyCode.BAD_AAA_AUTHENTICATION)
         return
@@ -59,8 +58,10 @@ def with_challenge(
     reply: SendDatagram, message: RegistrationRequest, entry: MobileNodeEntry
 ) -> SendDatagram:
     """Return the reply with the request's challenge behind its authentication (3.4)."""
+    if entry.aaa is None:
+        return reply
     _protected, _authentication, exposed = split_at_authentication(message, KIND)
     challenge = next((each for each in exposed if isinstance(each, Challenge)), None)
-    if entry.aaa is None or challenge is None:
+    if challenge is None:
         return reply
     return structs.replace(reply, payload=reply.payload + challenge.encode())

@@ -3,6 +3,8 @@
 Only a home agent that may speak first keeps it.
 """
 
+from typing import Final
+
 from msgspec import structs
 
 from flowbind.auth.association import SecurityAssociation
@@ -12,10 +14,12 @@ from flowbind.model.binding import Binding, Contact, NodeRecord
 from flowbind.model.config import MobileNodeEntry
 from flowbind.wire.registration import RegistrationRequest
 
+_NOTHING: Final = Contact()
+
 
 def contact_of(record: NodeRecord) -> Contact:
     """Return what is known of a node, which may be nothing."""
-    return record.contact or Contact()
+    return record.contact or _NOTHING
 
 
 def with_contact(

@@ -126,6 +126,8 @@ class Revocations:
         Nothing is sent before `earliest`, nor too soon behind the reply of the last registration.
         """
         home_address, revoked = record.home_address, contact_of(record).revoked
+        if not revoked and home_address not in self._tellings:
+            return
         before = self._tellings.pop(home_address, {})
         for care_of_address in before.keys() - {each.care_of_address for each in revoked}:
             self._deadlines.clear((home_address, care_of_address))
