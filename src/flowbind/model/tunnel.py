@@ -16,11 +16,14 @@ Several paths may have it: the simultaneous bindings of RFC 5944, of which each 
 LINK_MTU = 1500
 """Octets of the largest packet on a link that nobody has said anything else of."""
 
-TUNNEL_OVERHEAD = 24
-"""Octets of the largest outer header of a path that is not in UDP: IPv4 and GRE."""
-
 UDP_TUNNEL_OVERHEAD = 12
 """Octets that a tunnel in UDP has more: UDP and MIP Tunnel Data (RFC 3519 4.2)."""
+
+_OVERHEAD = {Encapsulation.IP_IN_IP: 20, Encapsulation.GRE: 24}
+"""IPv4; IPv4 and GRE."""
+
+TUNNEL_OVERHEAD = max(_OVERHEAD.values())
+"""Octets of the largest outer headers of a path that is not in UDP."""
 
 MAX_PATHS = 8
 MAX_RULES = 64
@@ -64,6 +67,16 @@ class Path(Struct, frozen=True, omit_defaults=True):
 def tunnel_word(encapsulation: Encapsulation, *, in_udp: bool) -> str:
     """Say how packets travel: ipip, gre, udp-ipip or udp-gre."""
     return f"udp-{encapsulation.value}" if in_udp else encapsulation.value
+
+
+def overhead_by(encapsulation: Encapsulation, *, in_udp: bool) -> int:
+    """Return how many octets such a tunnel puts in front of a packet at most."""
+    return _OVERHEAD[encapsulation] + (UDP_TUNNEL_OVERHEAD if in_udp else 0)
+
+
+def overhead(path: Path) -> int:
+    """Return how many octets a path puts in front of a packet at most."""
+    return overhead_by(path.encapsulation, in_udp=path.in_udp)
 
 
 class NodeForwarding(Struct, frozen=True, omit_defaults=True):

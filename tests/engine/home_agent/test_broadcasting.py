@@ -140,7 +140,7 @@ def test_each_of_simultaneous_bindings_that_asked_is_sent_a_copy(away):
         (broadcast(UDP(sport=9, dport=434)), "mobile-ip"),
         (broadcast(ICMP(type=9)), "mobile-ip"),
         (broadcast(ICMP(type=10)), "mobile-ip"),
-        (broadcast(UDP() / Raw(bytes(1449))), "too-big"),
+        (broadcast(UDP() / Raw(bytes(1453))), "too-big"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
@@ -157,10 +157,10 @@ def test_a_node_at_home_may_broadcast_and_is_heard(away):
 
 def test_the_largest_that_fits_goes_and_less_within_another(away):
     away.ask(away.multipath(1), flags=B | D)
-    assert len(hear(away, broadcast(UDP() / Raw(bytes(1448))))) == 1
+    assert len(hear(away, broadcast(UDP() / Raw(bytes(1452))))) == 1
     away.ask(away.multipath(1), flags=B)
-    assert len(hear(away, broadcast(UDP() / Raw(bytes(1428))))) == 1
-    assert hear(away, broadcast(UDP() / Raw(bytes(1429)))) == []
+    assert len(hear(away, broadcast(UDP() / Raw(bytes(1432))))) == 1
+    assert hear(away, broadcast(UDP() / Raw(bytes(1433)))) == []
 
 
 def test_only_the_home_link_is_listened_to(away, desk):

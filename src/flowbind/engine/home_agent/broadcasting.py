@@ -20,7 +20,7 @@ from flowbind.model.binding import Broadcasts, NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.model.decision import PROTOCOLS_WITH_PORTS, decide, paths_taken
 from flowbind.model.decision import Packet as Inner
-from flowbind.model.tunnel import LINK_MTU, TUNNEL_OVERHEAD, UDP_TUNNEL_OVERHEAD, Path
+from flowbind.model.tunnel import LINK_MTU, Path, overhead
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import MOBILE_IP_PORT, IcmpType
 from flowbind.wire.ipv4 import Packet, checksum_of, decode_packet
@@ -138,7 +138,7 @@ class Broadcasting:
         if packet.source == path.remote:
             self._refuse("loop")
             return []
-        if len(inner) > LINK_MTU - TUNNEL_OVERHEAD - (UDP_TUNNEL_OVERHEAD if path.in_udp else 0):
+        if len(inner) > LINK_MTU - overhead(path):
             self._refuse("too-big")
             return []
         return [SendThroughTunnel(path, inner)]
