@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flowbind.wire.dual_stack import Ipv6PrefixReply, Ipv6PrefixRequest, Ipv6TunnelingMode
 from flowbind.wire.errors import WireError
 from flowbind.wire.extension import (
     REGISTRY,
@@ -49,6 +50,8 @@ RESERVED_IN_EXTENSIONS: dict[type, dict[int, int]] = {
     RevocationSupport: {2: 0x80, 3: 0},
     UdpTunnelRequest: {3: 0, 4: 0xC0},
     UdpTunnelReply: {4: 0x80, 5: 0},
+    Ipv6PrefixReply: {5: 0},
+    Ipv6TunnelingMode: {3: 0},
 }
 
 DEFINED_SELECTOR_FLAGS = {
@@ -127,9 +130,16 @@ def extensions() -> st.SearchStrategy[bytes]:
     vendors = st.builds(
         framed, st.sampled_from((38, 132, 134)), st.just(0), st.binary(min_size=8, max_size=20)
     )
+    prefixes = st.builds(
+        lambda code, length, prefix: framed(152, 0, code + bytes((length,)) + prefix),
+        st.sampled_from((b"\x01", b"\x02\x01", b"\x02\x09")),
+        st.integers(0, 130) | st.just(255),
+        st.binary(min_size=16, max_size=17),
+    )
+    modes = st.integers(0, 255).map(lambda reserved: framed(152, 0, bytes((3, reserved))))
     padding = st.just(b"\x00")
     known = padding | authentications | names | vendors | statuses | supports | agents | texts
-    known |= udp_tunnels
+    known |= udp_tunnels | prefixes | modes
     return anything | known | multipaths() | flow_bindings()
 
 
@@ -150,8 +160,8 @@ def cleared(payload: bytes) -> bytes:
 
     Those are the reserved fields of messages, the six low bits of Multipath (RFC 7629 4.1), the
     reserved bits in the flag word of a selector (RFC 6088 3) and those of vendor extensions, of
-    Revocation Support and of the UDP tunnel extensions (RFC 3519 3), in extensions that are not
-    malformed.
+    Revocation Support, of the UDP tunnel extensions (RFC 3519 3) and of those of RFC 5454, and what
+    there is behind the prefix in those (2.1), in extensions that are not malformed.
     """
     octets = bytearray(payload)
     for at, mask in RESERVED_IN_MESSAGES.get(payload[0], {}).items():
@@ -165,6 +175,11 @@ def cleared(payload: bytes) -> bytes:
             mask = DEFINED_SELECTOR_FLAGS[extension.selector.format]
             flags = int.from_bytes(octets[at : at + 4], "big") & mask
             octets[at : at + 4] = flags.to_bytes(4, "big")
+        if isinstance(extension, Ipv6PrefixRequest | Ipv6PrefixReply):
+            # A link-local address is all of its field.
+            bits = 128 - min(extension.prefix_length, 128)
+            prefix = int.from_bytes(octets[behind - 16 : behind], "big") >> bits << bits
+            octets[behind - 16 : behind] = prefix.to_bytes(16, "big")
         for at, mask in RESERVED_IN_EXTENSIONS.get(type(extension), {}).items():
             octets[before + at] &= mask
         before = behind

@@ -18,6 +18,7 @@ from flowbind.cli.decode_others import (
 from flowbind.model.match import describe_selector, why_nothing_matches
 from flowbind.wire.authentication import Authentication
 from flowbind.wire.challenge import Challenge
+from flowbind.wire.dual_stack import Ipv6PrefixReply, Ipv6PrefixRequest, Ipv6TunnelingMode
 from flowbind.wire.dynamic_home_agent import DynamicHomeAgent
 from flowbind.wire.extension import (
     FIRST_SKIPPABLE_TYPE,
@@ -50,6 +51,7 @@ from flowbind.wire.vendor import CriticalVendorExtension, NormalVendorExtension
 Keys = Mapping[int, tuple[SecurityAssociation, ...]]
 
 _INTERPRETED: Final = frozenset(map(int, ExtensionType))
+_SHORT_HEADER_OCTETS: Final = 2
 _UDP_TUNNEL_OCTETS: Final = 6
 
 
@@ -85,7 +87,14 @@ def _subtype_of(extension: Extension) -> int | None:
             return int(MultipathSubtype.FLOW_BINDING)
         case ForeignAgentError() | UdpTunnelRequest() | UdpTunnelReply():
             return 0
-        case GeneralizedAuthentication() | MessageString() | DynamicHomeAgent():
+        case (
+            GeneralizedAuthentication()
+            | MessageString()
+            | DynamicHomeAgent()
+            | Ipv6PrefixRequest()
+            | Ipv6PrefixReply()
+            | Ipv6TunnelingMode()
+        ):
             return extension.subtype
         case UnknownExtension() | MalformedExtension():
             return _subtype_of_other(extension)
@@ -138,9 +147,20 @@ def _fields_of(
             fields = (*fields_of_udp_tunnel_request(extension), _udp_tunnel_octets(payload))
         case UdpTunnelReply():
             fields = (*fields_of_udp_tunnel_reply(extension), _udp_tunnel_octets(payload))
+        case Ipv6PrefixRequest() | Ipv6PrefixReply() | Ipv6TunnelingMode():
+            fields = _dual_stack(extension, payload)
         case _:
             fields = _fields_of_simple(extension)
     return fields
+
+
+def _dual_stack(
+    extension: Ipv6PrefixRequest | Ipv6PrefixReply | Ipv6TunnelingMode, payload: bytes
+) -> tuple[Field, ...]:
+    """Describe the octets as they came, with which `payload` ends."""
+    number, subtype = int(ExtensionType.DUAL_STACK), extension.subtype
+    size = len(extension.encode()) - _SHORT_HEADER_OCTETS
+    return fields_of_other(number, subtype, payload[len(payload) - size :])
 
 
 def _udp_tunnel_octets(payload: bytes) -> Field:

@@ -14,6 +14,7 @@ from typing import Final
 from flowbind.frozen import Frozen
 from flowbind.wire.authentication import AUTHENTICATION_TYPES, Authentication
 from flowbind.wire.challenge import Challenge
+from flowbind.wire.dual_stack import DualStack, decode_dual_stack
 from flowbind.wire.dynamic_home_agent import ADDRESS_OCTETS, DynamicHomeAgent
 from flowbind.wire.errors import WireError
 from flowbind.wire.flow_binding import FlowBinding
@@ -45,6 +46,7 @@ _MULTIPATH_SUBTYPE: Final = int(MultipathSubtype.MULTIPATH)
 _FLOW_BINDING_SUBTYPE: Final = int(MultipathSubtype.FLOW_BINDING)
 _MESSAGE_STRING: Final = int(ExtensionType.MESSAGE_STRING)
 _NORMAL_VENDOR: Final = int(ExtensionType.NORMAL_VENDOR)
+_DUAL_STACK: Final = int(ExtensionType.DUAL_STACK)
 _DYNAMIC_HOME_AGENT: Final = int(ExtensionType.DYNAMIC_HOME_AGENT)
 _DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset(map(int, DynamicHomeAgentSubtype))
 _UDP_TUNNEL_REPLY: Final = int(ExtensionType.UDP_TUNNEL_REPLY)
@@ -208,6 +210,7 @@ Extension = (
     | ForeignAgentError
     | ServiceSelection
     | DynamicHomeAgent
+    | DualStack
     | UdpTunnelRequest
     | UdpTunnelReply
     | CriticalVendorExtension
@@ -365,6 +368,13 @@ def _normal_vendor(_subtype: int | None, data: bytes) -> Extension:
         return UnknownExtension(_NORMAL_VENDOR, data)
 
 
+def _dual_stack(_subtype: int | None, data: bytes) -> Extension:
+    try:
+        return decode_dual_stack(data)
+    except WireError:
+        return UnknownExtension(_DUAL_STACK, data)
+
+
 def _udp_tunnel_request(_subtype: int | None, data: bytes) -> Extension:
     try:
         return UdpTunnelRequest.decode(data)
@@ -394,6 +404,7 @@ _DECODERS: Final[dict[int, Callable[[int | None, bytes], Extension]]] = {
     int(ExtensionType.CHALLENGE): _whole(Challenge.decode),
     _NORMAL_VENDOR: _normal_vendor,
     int(ExtensionType.REVOCATION_SUPPORT): _whole(RevocationSupport.decode),
+    _DUAL_STACK: _dual_stack,
     _DYNAMIC_HOME_AGENT: _dynamic_home_agent,
     _MESSAGE_STRING: _message_string,
     _UDP_TUNNEL_REQUEST: _udp_tunnel_request,

@@ -103,6 +103,7 @@ class ExtensionType(IntEnum):
     UDP_TUNNEL_REQUEST = 144
     MESSAGE_STRING = 145
     SERVICE_SELECTION = 151
+    DUAL_STACK = 152
     MULTIPATH = 154
 
 
@@ -112,6 +113,24 @@ class MultipathSubtype(IntEnum):
 
     MULTIPATH = 1
     FLOW_BINDING = 2
+
+
+class DualStackSubtype(IntEnum):
+    """Subtypes of extension type 152 (RFC 5454 section 5)."""
+
+    PREFIX_REQUEST = 1
+    PREFIX_REPLY = 2
+    TUNNELING_MODE = 3
+
+
+@unique
+class Ipv6PrefixCode(IntEnum):
+    """Codes of the IPv6 Prefix Reply (RFC 5454 2.2); others below 8 accept, all above reject."""
+
+    ACCEPTED_TO_HOME_ADDRESS = 0
+    ACCEPTED_TO_CARE_OF_ADDRESS = 1
+    REJECTED = 8
+    ADMINISTRATIVELY_PROHIBITED = 9
 
 
 class GeneralizedAuthenticationSubtype(IntEnum):
