@@ -89,6 +89,7 @@ def agent_config(**changes) -> HomeAgentConfig:
         (association,),
         multipath=changes.pop("multipath", True),
         simultaneous_bindings=changes.pop("simultaneous", False),
+        ipv6_prefixes=changes.pop("prefixes", ()),
     )
     return HomeAgentConfig(AGENT, (IPv4Network("10.9.0.0/24"),), (entry,), **changes)
 

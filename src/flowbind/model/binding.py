@@ -5,7 +5,7 @@ passes; frozen data has no cycles for it to find.
 """
 
 from enum import StrEnum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 
 from msgspec import Struct
 
@@ -91,7 +91,7 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     their registration, `rules` by their precedence. `policy` is a mobile node's own, if it is not
     the configured one. `nai` is the name of a node whose home address was given to it; it may be
     0.0.0.0 as long as none was. `home_agent` is the one that a mobile node has found. `contact` is
-    for messages that are no answer.
+    for messages that are no answer. `prefixes` are those of IPv6 that are registered (RFC 5454).
     """
 
     home_address: IPv4Address
@@ -104,3 +104,4 @@ class NodeRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     at_home: HomeLink | None = None
     home_agent: IPv4Address | None = None
     contact: Contact | None = None
+    prefixes: tuple[IPv6Network, ...] = ()

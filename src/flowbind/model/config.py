@@ -1,7 +1,7 @@
 """The settings of a daemon, read from TOML by daemon.config, which documents each key."""
 
 from enum import StrEnum, unique
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final
 
 from msgspec import Struct
@@ -31,7 +31,8 @@ class MobileNodeEntry(Struct, frozen=True):
     One without a home address is given one of the address pool (RFC 2794). Requests may use any of
     the `associations`, of which no two have the same SPI. `label_weights` are pairs (If-Label,
     weight): the share of the flows that no rule names. With `simultaneous_bindings` the S bit is
-    granted: a copy of each packet to every care-of address.
+    granted: a copy of each packet to every care-of address. `ipv6_prefixes` are those that it may
+    register (RFC 5454).
     """
 
     home_address: IPv4Address | None
@@ -42,6 +43,7 @@ class MobileNodeEntry(Struct, frozen=True):
     nai: str | None = None
     services: tuple[str, ...] = ()
     aaa: AaaAssociation | None = None
+    ipv6_prefixes: tuple[IPv6Network, ...] = ()
 
     @property
     def name(self) -> str:
@@ -162,7 +164,8 @@ class MobileNodeConfig(Struct, frozen=True):
     The first of the `associations` is used, the others are kept in readiness. Without a home
     address the node has a `nai`, and is given one by its home agent (RFC 2794). `simultaneous`,
     only without multipath, asks by the S bit for a copy of each packet on every path, and
-    `broadcast_datagrams` by the B bit for what is broadcast at home (RFC 5944 3.3).
+    `broadcast_datagrams` by the B bit for what is broadcast at home (RFC 5944 3.3). It registers
+    its `ipv6_prefixes` (RFC 5454).
     """
 
     home_address: IPv4Address | None
@@ -185,6 +188,7 @@ class MobileNodeConfig(Struct, frozen=True):
     assigning_home_agents: tuple[IPv4Address, ...] = ()
     service: str | None = None
     nai: str | None = None
+    ipv6_prefixes: tuple[IPv6Network, ...] = ()
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ JSON is for people: addresses are strings. In MessagePack those of IPv4 are inte
 writes and reads several times faster.
 """
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ def _to_number(value: object) -> object:
 
 
 def _encode_hook(value: object) -> object:
-    if isinstance(value, IPv4Address | IPv4Network):
+    if isinstance(value, IPv4Address | IPv4Network | IPv6Network):
         return str(value)
     raise NotImplementedError(f"no encoding for {type(value).__name__}")
 
@@ -29,7 +29,7 @@ def _from_number(wanted: type, value: object) -> Any:  # noqa: ANN401
 
 
 def _decode_hook(wanted: type, value: object) -> Any:  # noqa: ANN401
-    if wanted in {IPv4Address, IPv4Network}:
+    if wanted in {IPv4Address, IPv4Network, IPv6Network}:
         if isinstance(value, str):
             return wanted(value)
         raise TypeError("no address")

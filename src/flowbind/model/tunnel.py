@@ -1,6 +1,6 @@
 """What the data plane is asked to forward: a projection of the engine's tables."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 
 from msgspec import Struct
 
@@ -80,8 +80,13 @@ def overhead(path: Path) -> int:
 
 
 class NodeForwarding(Struct, frozen=True, omit_defaults=True):
-    """Everything that the data plane knows of one home address."""
+    """Everything that the data plane knows of one home address.
+
+    IPv6 packets from and to its `prefixes` (RFC 5454) take the same paths. A rule is about packets
+    of one of the two versions of IP, by the format of its selector.
+    """
 
     home_address: IPv4Address
     paths: tuple[Path, ...] = ()
     rules: tuple[FlowRule, ...] = ()
+    prefixes: tuple[IPv6Network, ...] = ()

@@ -1,7 +1,7 @@
 """A home agent, and a mobile node's hand that writes requests to it."""
 
 import itertools
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 import pytest
 from msgspec import structs
@@ -60,6 +60,7 @@ class Desk:
         *associations: SecurityAssociation,
         allows_multipath: bool = True,
         simultaneous: bool = False,
+        prefixes: tuple[IPv6Network, ...] = (),
         **changes,
     ) -> None:
         entry = MobileNodeEntry(
@@ -67,6 +68,7 @@ class Desk:
             associations or (ASSOCIATION,),
             allows_multipath,
             simultaneous_bindings=simultaneous,
+            ipv6_prefixes=prefixes,
         )
         networks = (IPv4Network("10.9.0.0/24"),)
         self.config = HomeAgentConfig(AGENT, networks, (entry,), **changes)

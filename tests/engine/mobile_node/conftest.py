@@ -51,6 +51,7 @@ class Trip:
 
     home, agent, association, start = HOME, AGENT, ASSOCIATION, START
     address_of, rule = staticmethod(address_of), staticmethod(rule)
+    kind = KIND
     bulk, overwrite = MultipathFlag.BULK_REREGISTRATION, MultipathFlag.OVERWRITE
 
     def __init__(self, *policy: PolicyRule, **changes) -> None:
@@ -80,6 +81,10 @@ class Trip:
         answers = isinstance(event, Received) and event.payload[:1] == bytes((REPLY,))
         self.unanswered = bool(datagrams) or (self.unanswered and not answers)
         return self.last
+
+    @staticmethod
+    def interface_up(name: str) -> InterfaceUp:
+        return InterfaceUp(name, address_of(name))
 
     def up(self, *names: str) -> None:
         """Interfaces come up, and what they ask for is accepted."""

@@ -26,9 +26,15 @@ from flowbind.engine.deadlines import Deadlines
 from flowbind.engine.hearing import understood
 from flowbind.engine.home_agent.aaa import check_aaa, with_challenge
 from flowbind.engine.home_agent.around import service_echoed, told_of_denial
-from flowbind.engine.home_agent.bindings import changes_kind, deregistered, registered
+from flowbind.engine.home_agent.bindings import (
+    changes_kind,
+    deregistered,
+    left_with,
+    registered,
+)
 from flowbind.engine.home_agent.broadcasting import Broadcasting
 from flowbind.engine.home_agent.denials import Denials
+from flowbind.engine.home_agent.dual_stack import DualStack, dual_stack_of
 from flowbind.engine.home_agent.flows import (
     Rules,
     check_identifiers,
@@ -200,15 +206,23 @@ class HomeAgent:
         nonce = self._nonces() if association.replay is Replay.NONCES else None
         simultaneous = _wants_simultaneous(request) and entry.simultaneous_bindings
         traversal = traversal_of(message, event, self.config) if lifetime_s else None
+        # 3.8 of RFC 5454: a deregistration takes prefixes with the last binding alone.
+        dual_stack = dual_stack_of(message, entry) if lifetime_s else DualStack(record.prefixes)
         after = self._granted(
-            record, request, traversal, nonce, lifetime_s, now, simultaneous=simultaneous
+            structs.replace(record, prefixes=dual_stack.prefixes),
+            request,
+            traversal,
+            nonce,
+            lifetime_s,
+            now,
+            simultaneous=simultaneous,
         )
         self.statistics["accepted" if lifetime_s else "accepted_deregistration"] += 1
         code = _code(request, simultaneous=simultaneous)
         policy = self._policy_told(request, after) if self.config.policy_in_reply else ()
         udp = traversal.told if traversal else ()
         more, after = self._initiative.granted(after, request, event, association, now)
-        extensions = (*service_echoed(message, entry), *policy, *more, *udp)
+        extensions = (*service_echoed(message, entry), *policy, *more, *udp, *dual_stack.told)
         reply = reply_to(
             event, message, self.config, association, code, now, lifetime_s, nonce, extensions
         )
@@ -265,16 +279,17 @@ class HomeAgent:
             request.flow_bindings,
             multipath.bid if multipath else None,
             bids,
+            ipv6=bool(record.prefixes),
         )
         check_number(rules)
-        return structs.replace(
+        after = structs.replace(
             record,
             # The order of the timestamps goes on where it was when a nonce comes between them.
             identification=message.identification if nonce is None else record.identification,
             nonce=record.nonce if nonce is None else nonce,
-            bindings=bindings,
-            rules=rules if bindings else (),
+            rules=rules,
         )
+        return left_with(after, bindings)
 
     def _rules_before(self, record: NodeRecord, multipath: Multipath | None) -> Rules:
         """Return the rules that a registration begins with: those that it does not end."""
@@ -359,7 +374,7 @@ class HomeAgent:
             return []
         by_time = association.replay is Replay.TIMESTAMPS
         identification = message.identification if by_time else before.identification
-        after = structs.replace(before, identification=identification, bindings=(), rules=())
+        after = left_with(structs.replace(before, identification=identification), ())
         self._keep(after, entry)
         return [self._forwarding(entry, after), SaveNode(after, before), *_news(before, after)]
 
@@ -464,7 +479,7 @@ class HomeAgent:
         record = save.record
         current = self.records[record.home_address]
         self._home_link.forget(record.home_address)
-        if (current.bindings, current.rules) != (record.bindings, record.rules):
+        if _is_other(current, record):
             # A later request has been granted since; it stands.
             return []
         before = save.previous or NodeRecord(record.home_address, 0, nai=record.nai)
@@ -523,6 +538,13 @@ def _code(request: Request, *, simultaneous: bool) -> ReplyCode:
     return ReplyCode.ACCEPTED
 
 
+def _is_other(record: NodeRecord, other: NodeRecord) -> bool:
+    return (record.bindings, record.rules, record.prefixes) != (
+        other.bindings,
+        other.rules,
+        other.prefixes,
+    )
+
+
 def _unexpired(record: NodeRecord, now: float) -> NodeRecord:
-    bindings = tuple(each for each in record.bindings if each.expires_at > now)
-    return structs.replace(record, bindings=bindings, rules=record.rules if bindings else ())
+    return left_with(record, tuple(each for each in record.bindings if each.expires_at > now))

@@ -91,6 +91,13 @@ def registered(
     return bindings
 
 
+def left_with(record: NodeRecord, bindings: Bindings) -> NodeRecord:
+    """Return a record of whose bindings these are left: with the last all that they had goes."""
+    if bindings:
+        return structs.replace(record, bindings=bindings)
+    return structs.replace(record, bindings=(), rules=(), prefixes=())
+
+
 def changes_kind(record: NodeRecord, multipath: Multipath | None) -> bool:
     """Tell whether a node turns from RFC 7629 to plain RFC 5944 or back: its rules go then."""
     plain = multipath is None

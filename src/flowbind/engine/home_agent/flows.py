@@ -51,15 +51,22 @@ def overwritten(rules: Rules, bid: int, scope: OverwriteScope) -> Rules:
 
 
 def replaced(
-    rules: Rules, sent: tuple[FlowBinding, ...], owner: int | None, bids: frozenset[int]
+    rules: Rules,
+    sent: tuple[FlowBinding, ...],
+    owner: int | None,
+    bids: frozenset[int],
+    *,
+    ipv6: bool = False,
 ) -> Rules:
-    """Return the rules after a request of `owner` that carried `sent`."""
+    """Return the rules after a request of `owner` that carried `sent`.
+
+    A node without prefixes of IPv6 (RFC 5454) has no use for selectors of that format.
+    """
     if not sent:
         return rules
     kept = {_known_by(rule): rule for rule in rules if rule.owner != owner and rule.owner in bids}
     for flow_binding in sent:
-        # A node without IPv6 prefixes (RFC 5454) has no use for an IPv6 selector.
-        if flow_binding.selector.format is SelectorFormat.IPV4_BINARY:
+        if ipv6 or flow_binding.selector.format is SelectorFormat.IPV4_BINARY:
             rule = _rule(flow_binding, owner)
             kept[_known_by(rule)] = rule
     return tuple(kept.values())

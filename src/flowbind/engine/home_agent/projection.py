@@ -4,7 +4,7 @@ from flowbind.model.binding import Binding, NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import PLAIN_BID, NodeForwarding, Path
-from flowbind.wire.iana import MOBILE_IP_PORT, FlowAction
+from flowbind.wire.iana import MOBILE_IP_PORT, FlowAction, SelectorFormat
 
 
 def project(
@@ -18,6 +18,7 @@ def project(
         home_address=record.home_address,
         paths=tuple(_path(config, weights, binding) for binding in record.bindings),
         rules=rules_in_force(config, record),
+        prefixes=record.prefixes,
     )
 
 
@@ -47,7 +48,11 @@ def _static_rules(config: HomeAgentConfig, record: NodeRecord) -> tuple[FlowRule
     for flow in config.static_flows:
         bids = tuple(bid_of[label] for label in flow.labels if label in bid_of)
         if bids or flow.action is FlowAction.DROP:
-            rules += [FlowRule(flow.action, bids, each, None, flow.name) for each in flow.selectors]
+            rules += [
+                FlowRule(flow.action, bids, each, None, flow.name)
+                for each in flow.selectors
+                if record.prefixes or each.format is SelectorFormat.IPV4_BINARY
+            ]
     return tuple(rules)
 
 
@@ -55,6 +60,7 @@ def forwards_alike(before: NodeRecord, after: NodeRecord) -> bool:
     """Tell whether two records of a node come to the same forwarding."""
     return (
         before.rules == after.rules
+        and before.prefixes == after.prefixes
         and len(before.bindings) == len(after.bindings)
         and all(map(_forward_alike, before.bindings, after.bindings))
     )

@@ -17,6 +17,7 @@ from flowbind.auth.authenticator import AuthenticationError, protect, verify
 from flowbind.auth.identifiers import next_timestamp, not_before
 from flowbind.effects import Effect, Log, SaveNode, SendDatagram
 from flowbind.engine.deadlines import Deadlines
+from flowbind.engine.home_agent.bindings import left_with
 from flowbind.engine.home_agent.contact import association_with, contact_of
 from flowbind.engine.home_agent.validation import KIND, association_of
 from flowbind.engine.refusal import Refused
@@ -114,9 +115,7 @@ class Revocations:
         told = tuple(each for each in gone if each.revocation is not None)
         self._statistics["revoked"] += len(gone)
         return structs.replace(
-            record,
-            bindings=left,
-            rules=record.rules if left else (),
+            left_with(record, left),
             contact=structs.replace(contact, revoked=(*contact.revoked, *told)),
         )
 

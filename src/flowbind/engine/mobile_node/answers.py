@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import structs
 
 from flowbind.effects import Effect, Log
+from flowbind.engine.mobile_node.dual_stack import note as note_prefixes
 from flowbind.engine.mobile_node.fallback import PLAIN_FOR_S
 from flowbind.engine.mobile_node.messages import (
     ACCEPTED,
@@ -148,6 +149,7 @@ class Answers:
         self._registration.policy_unsettled = True
         news = self._whereabouts.on_accepted(reply, now)
         if not intent.aim.ends:
+            news += note_prefixes(self._registration, reply)
             news += self._on_policy_told(sent, policy_of(reply))
         return [*self._on_granted(intent, sent, reply, now), *news]
 
@@ -240,15 +242,17 @@ class Answers:
         forwards by another one. Otherwise both ends agree if we take the home agent's.
         """
         config = self._registration.config
+        ipv6 = bool(self._registration.prefixes.registered)
         if not told or sent.last_at < self._told_at:
             # An earlier request has a later answer: it tells what held before.
             return []
         self._told_at = sent.last_at
         if config.accept_policy and not config.exchange_policy:
-            return self._adopt(adopted(told, frozenset(each.bid for each in config.interfaces)))
+            known = frozenset(each.bid for each in config.interfaces)
+            return self._adopt(adopted(told, known, ipv6=ipv6))
         if not sent.carried:
             return []
-        before, self._differs = self._differs, differs(sent.carried, told)
+        before, self._differs = self._differs, differs(sent.carried, told, ipv6=ipv6)
         if not self._differs:
             return []
         self._statistics["policy_differs"] += 1

@@ -6,6 +6,7 @@ front of the requests.
 
 from collections import Counter
 from collections.abc import Callable
+from ipaddress import IPv6Network
 from typing import Any, Final
 
 from msgspec import structs
@@ -160,6 +161,11 @@ class MobileNode:
         return local_rules(self.policy)
 
     @property
+    def prefixes(self) -> tuple[IPv6Network, ...]:
+        """The IPv6 prefixes that the home agent has registered."""
+        return self._registration.prefixes.registered
+
+    @property
     def notices(self) -> tuple[Notice, ...]:
         """The last notifications to and from the home agent, in their order."""
         return tuple(self._notifications.exchange.recent)
@@ -177,6 +183,7 @@ class MobileNode:
             identification=self._registration.identification or 0,
             bindings=bindings,
             rules=self._registration.exchange.rules() if bindings else (),
+            prefixes=self._registration.prefixes.registered if bindings else (),
             policy=self._running_policy,
             nonce=self._registration.nonce,
             at_home=self._home.settled,
@@ -196,7 +203,7 @@ class MobileNode:
         paths = tuple(each.tunnel for each in self.interfaces.values() if each.tunnel)
         if home_address is None or not paths:
             return None
-        return NodeForwarding(home_address, paths, self.rules)
+        return NodeForwarding(home_address, paths, self.rules, self.prefixes)
 
     # ---- interfaces
 

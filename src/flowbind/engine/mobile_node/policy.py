@@ -41,22 +41,25 @@ def flow_bindings(policy: Policy, bids: frozenset[int]) -> Sent:
     )
 
 
-def differs(sent: Sent, told: Sent) -> bool:
-    """Tell whether a home agent that we sent a policy forwards by another one."""
-    return _as_kept(sent) != _as_kept(told)
+def differs(sent: Sent, told: Sent, *, ipv6: bool = False) -> bool:
+    """Tell whether a home agent that we sent a policy forwards by another one.
+
+    It passes over rules for IPv6 unless prefixes of ours are registered.
+    """
+    return _as_kept(sent, ipv6=ipv6) != _as_kept(told, ipv6=ipv6)
 
 
-def _as_kept(policy: Sent) -> list[tuple[object, ...]]:
+def _as_kept(policy: Sent, *, ipv6: bool) -> list[tuple[object, ...]]:
     """A home agent keeps one rule of a selector and an action: the last BIDs in the first place."""
     kept: dict[tuple[FlowAction, TrafficSelector], Bids] = {}
     for each in policy:
-        if each.selector.format is SelectorFormat.IPV4_BINARY:
+        if ipv6 or each.selector.format is SelectorFormat.IPV4_BINARY:
             bids = () if each.action is FlowAction.DROP else each.bids
             kept[each.action, each.selector.canonical()] = bids
     return list(kept.items())
 
 
-def adopted(told: Sent, known: frozenset[int]) -> Policy:
+def adopted(told: Sent, known: frozenset[int], *, ipv6: bool = False) -> Policy:
     """Return the rules of a reply as a policy of our own: those whose BIDs we know, as far as they
     fit into the data plane. What the others mean only the home agent knows.
     """
@@ -64,7 +67,8 @@ def adopted(told: Sent, known: frozenset[int]) -> Policy:
     for each in told:
         drops = each.action is FlowAction.DROP
         bids = () if drops else tuple(bid for bid in each.bids if bid in known)
-        if each.selector.format is SelectorFormat.IPV4_BINARY and (drops or bids):
+        of_use = ipv6 or each.selector.format is SelectorFormat.IPV4_BINARY
+        if of_use and (drops or bids):
             name = f"home-agent-{len(rules) + 1}"
             rules.append(PolicyRule(name, (each.selector.canonical(),), each.action, bids))
     return tuple(rules[:MAX_RULES])

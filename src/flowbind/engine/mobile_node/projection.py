@@ -124,6 +124,7 @@ def _same(before: NodeRecord, after: NodeRecord) -> bool:
         before.policy,
         before.at_home,
         before.contact,
+        before.prefixes,
     ) == (
         after.home_address,
         after.bindings,
@@ -131,6 +132,7 @@ def _same(before: NodeRecord, after: NodeRecord) -> bool:
         after.policy,
         after.at_home,
         after.contact,
+        after.prefixes,
     )
 
 

@@ -16,6 +16,7 @@ from flowbind.auth.association import Replay
 from flowbind.auth.nonces import Nonces, nonce_of, with_nonce
 from flowbind.auth.replay import clock_offset_s, distance_s, next_identification
 from flowbind.effects import Log, SendDatagram
+from flowbind.engine.mobile_node.dual_stack import Prefixes, requests_of
 from flowbind.engine.mobile_node.fallback import SILENT_TRIES, Fallback
 from flowbind.engine.mobile_node.identity import UNKNOWN, Identity
 from flowbind.engine.mobile_node.intents import Intents
@@ -65,6 +66,7 @@ class Registration:
         self.interfaces = interfaces
         self.statistics = statistics
         self.exchange = Exchange()
+        self.prefixes = Prefixes()
         self.fallback = Fallback(config.multipath)
         # Whether the S bit is granted, None if that is not known yet.
         self.simultaneous: bool | None = None
@@ -210,6 +212,8 @@ class Registration:
             # The run before has used more than it saved, and answers to that may still come.
             self.identification = (self.accepted + UNSAVED) & WHOLE
         self.exchange = Exchange.of_rules(record.rules)
+        held = tuple(each for each in self.config.ipv6_prefixes if each in record.prefixes)
+        self.prefixes = Prefixes(held)
         self.nonce = record.nonce
         self.fallback.multipath_known = any(each.bid is not None for each in record.bindings)
         if len(record.bindings) > 1:
@@ -233,6 +237,7 @@ class Registration:
             intent.sent = None
         self.hurry(now)
         self.exchange = Exchange()
+        self.prefixes = Prefixes()
         self.identity.home_address = None
 
     def look_again(self, now: float) -> None:
@@ -243,6 +248,7 @@ class Registration:
             interface.tunnel = None
             interface.drain_until = None
         self.exchange = Exchange()
+        self.prefixes = Prefixes()
         if self.identity.assigned:
             # The address went with the home agent.
             self.lose_home_address(now)
@@ -469,7 +475,12 @@ class Registration:
             intent.sent.lifetime_s,
             intent.sent.care_of_address,
             intent.sent.identification,
-            (*extensions, *support_of(self.config, intent.sent), *offer_of(intent.sent)),
+            (
+                *extensions,
+                *support_of(self.config, intent.sent),
+                *offer_of(intent.sent),
+                *(() if intent.aim.ends else requests_of(self.config)),
+            ),
         )
 
     @property
