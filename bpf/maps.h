@@ -4,6 +4,11 @@
  *
  * Layouts have no hidden padding (-Wpadded refuses it) and are compared with the Python side
  * through BTF. Addresses and ports are in network order unless a field says host order.
+ *
+ * The maps outlive the build that made them. Another one takes over those whose layout is the same,
+ * and carries the rest over by the names of their fields (dataplane/ebpf/migration.py). So in a field
+ * that is new 0 must mean what was done before there was one, and a field whose meaning changes takes
+ * another name.
  */
 #ifndef FLOWBIND_MAPS_H
 #define FLOWBIND_MAPS_H

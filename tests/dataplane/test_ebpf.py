@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from flowbind.dataplane.base import DataPlaneError, Reconciliation
-from flowbind.dataplane.ebpf import libbpf
+from flowbind.dataplane.ebpf import filters, libbpf
 from flowbind.dataplane.ebpf.plane import (
     OBJECT,
     EbpfDataPlane,
@@ -221,16 +221,16 @@ def test_a_pin_path_elsewhere_is_refused(home_agent, tmp_path):
     assert not (tmp_path / "deep" / "pins").exists()
 
 
-def test_maps_of_another_version_are_refused_and_can_be_cleaned_up(home_agent, bpf):
+def test_a_map_of_our_name_that_is_not_ours_is_refused_and_stays(home_agent, bpf):
     (bpf / "home-agent").mkdir()
     run("bpftool", "map", "create", str(bpf / "home-agent" / "nodes_map"), "type", "hash",
         "key", "4", "value", "8", "entries", "1", "name", "nodes_map")  # fmt: skip
     before = state()
-    with pytest.raises(DataPlaneError, match=r"the maps in .* may be another version's: clean up"):
-        open_ebpf(home_agent)
+    for attempt in (open_ebpf, cleanup_ebpf):
+        with pytest.raises(DataPlaneError, match="home-agent holds what is not ours: nodes_map"):
+            attempt(home_agent)
     assert state() == before
-    cleanup_ebpf(home_agent)
-    assert pinned(bpf) == []
+    assert pinned(bpf) == ["home-agent", "home-agent/nodes_map"]
 
 
 def test_an_interface_that_is_not_there_is_named(home_agent, bpf):
@@ -320,8 +320,8 @@ def test_a_foreign_program_at_our_handle_is_neither_replaced_nor_taken_off(home_
     library = libbpf.Library()
     bpf_object = libbpf.BpfObject(library, OBJECT)
     bpf_object.load()
-    foreign = libbpf.Filters(library, 0xFB1, ["mobile_node_device"])
-    foreign.attach("wlan0", libbpf.INGRESS, bpf_object.program_fd("mobile_node_device"))
+    foreign = filters.Filters(library, 0xFB1, ["mobile_node_device"])
+    foreign.attach("wlan0", filters.INGRESS, bpf_object.program_fd("mobile_node_device"))
     with pytest.raises(DataPlaneError, match="wlan0: the filter 0xfb1 at tc is foreign: mobile"):
         open_ebpf(home_agent)
     cleanup_ebpf(home_agent)

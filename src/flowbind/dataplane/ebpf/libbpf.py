@@ -6,52 +6,26 @@ and the kernel's reason; libbpf itself prints nothing.
 
 import ctypes
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from errno import ENOENT
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from flowbind.dataplane.base import DataPlaneError
-from flowbind.dataplane.netlink import index_of
 
-INGRESS: Final = 1
-EGRESS: Final = 2
+HASH: Final = 1
+ARRAY: Final = 2
+PERCPU_HASH: Final = 5
+PERCPU_ARRAY: Final = 6
+LRU_HASH: Final = 9
+LRU_PERCPU_HASH: Final = 10
+"""Kinds of maps (BPF_MAP_TYPE_*)."""
 
-_TC_REPLACE: Final = 1
-_PRIORITY: Final = 1
-_NAME_OCTETS: Final = 15
+PER_PROCESSOR: Final = frozenset({PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH})
+
+_ANONYMOUS_MAP: Final = Path("anon_inode:bpf-map")
 _AT_ONCE: Final = 1024
-
-
-class _TcHook(ctypes.Structure):
-    _fields_ = (
-        ("size", ctypes.c_size_t),
-        ("ifindex", ctypes.c_int),
-        ("attach_point", ctypes.c_int),
-        ("parent", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
-    )
-
-
-class _TcOptions(ctypes.Structure):
-    _fields_ = (
-        ("size", ctypes.c_size_t),
-        ("prog_fd", ctypes.c_int),
-        ("flags", ctypes.c_uint32),
-        ("prog_id", ctypes.c_uint32),
-        ("handle", ctypes.c_uint32),
-        ("priority", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
-    )
-
-
-class _ProgramInfo(ctypes.Structure):
-    """struct bpf_prog_info as far as the name."""
-
-    _fields_ = (
-        ("before", ctypes.c_uint8 * 64),
-        ("name", ctypes.c_char * (_NAME_OCTETS + 1)),
-    )
 
 
 class TestRunOptions(ctypes.Structure):
@@ -92,6 +66,11 @@ _POINTERS: Final = (
     "bpf_object__open_file",
     "bpf_object__find_map_by_name",
     "bpf_object__find_program_by_name",
+    "bpf_object__next_map",
+    "bpf_object__btf",
+    "bpf_map__name",
+    "btf__load_from_kernel_by_id",
+    "btf__raw_data",
 )
 
 
@@ -126,27 +105,112 @@ class Library:
             raise DataPlaneError(f"{name}: {os.strerror(ctypes.get_errno())}")
         return ctypes.c_void_p(result)
 
+    def maybe(self, name: str, *arguments: Any) -> ctypes.c_void_p | None:  # noqa: ANN401
+        """Call a function that returns NULL when there is nothing."""
+        result = getattr(self._library, name)(*arguments)
+        return ctypes.c_void_p(result) if result else None
+
+    def text(self, name: str, *arguments: Any) -> str:  # noqa: ANN401
+        """Call a function that returns a string."""
+        return ctypes.string_at(self.pointer(name, *arguments)).decode()
+
+    def describe(self, fd: int, info: ctypes.Structure) -> None:
+        """Fill in what the kernel says of a map, a program or a link. Raises DataPlaneError."""
+        octets = ctypes.c_uint32(ctypes.sizeof(info))
+        self.call("bpf_obj_get_info_by_fd", fd, ctypes.byref(info), ctypes.byref(octets))
+
+    def types_of(self, btf: ctypes.c_void_p) -> bytes:
+        """Return the octets of types that libbpf holds."""
+        octets = ctypes.c_uint32(0)
+        return ctypes.string_at(
+            self.pointer("btf__raw_data", btf, ctypes.byref(octets)), octets.value
+        )
+
+    def types_in_kernel(self, number: int) -> bytes:
+        """Return the octets of types (BTF) that were loaded with maps or programs."""
+        btf = self.pointer("btf__load_from_kernel_by_id", number)
+        try:
+            return self.types_of(btf)
+        finally:
+            self.number("btf__free", btf)
+
     def number(self, name: str, *arguments: Any) -> int:  # noqa: ANN401
         """Call a function whose result may be negative without being an errno."""
         return int(getattr(self._library, name)(*arguments))
 
 
-class BpfMap:
-    """A map of the kernel by its file descriptor. Keys and values are octets."""
+class MapInfo(ctypes.Structure):
+    """struct bpf_map_info: what the kernel says of a map."""
 
-    def __init__(self, library: Library, fd: int, key_octets: int, value_octets: int) -> None:
+    _fields_ = (
+        ("kind", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("key_octets", ctypes.c_uint32),
+        ("value_octets", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("name", ctypes.c_char * 16),
+        ("ifindex", ctypes.c_uint32),
+        ("vmlinux_type", ctypes.c_uint32),
+        ("namespace_device", ctypes.c_uint64),
+        ("namespace_inode", ctypes.c_uint64),
+        ("btf_id", ctypes.c_uint32),
+        ("key_type", ctypes.c_uint32),
+        ("value_type", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+        ("extra", ctypes.c_uint64),
+    )
+
+
+_ASKED: Final = {
+    "kind": "type",
+    "key_octets": "key_size",
+    "value_octets": "value_size",
+    "max_entries": "max_entries",
+    "flags": "map_flags",
+    "key_type": "btf_key_type_id",
+    "value_type": "btf_value_type_id",
+}
+"""What is known of a map before it is loaded: bpf_map__*."""
+
+
+class BpfMap:
+    """A map of the kernel by its file descriptor. Keys and values are octets.
+
+    A value of a map that is per processor holds those of all of them, one behind the other.
+    """
+
+    def __init__(self, library: Library, fd: int) -> None:
         self._library = library
         self.fd = fd
-        self._key_octets = key_octets
-        self._value_octets = value_octets
+        self.info = MapInfo()
+        library.describe(fd, self.info)
+        self.key_octets: int = self.info.key_octets
+        self.value_octets: int = self.info.value_octets
+        if self.info.kind in PER_PROCESSOR:
+            processors = library.call("libbpf_num_possible_cpus")
+            self.value_octets = -(-self.value_octets // 8) * 8 * processors
 
     def update(self, key: bytes, value: bytes) -> None:
         """Write an entry. Raises DataPlaneError."""
         self._library.call("bpf_map_update_elem", self.fd, key, value, ctypes.c_uint64(0))
 
+    def update_all(self, entries: Iterable[tuple[bytes, bytes]]) -> int:
+        """Write many entries; returns how many there were. Raises DataPlaneError."""
+        written = 0
+        pending = iter(entries)
+        while batch := tuple(islice(pending, _AT_ONCE)):
+            count = ctypes.c_uint32(len(batch))
+            keys, values = (b"".join(column) for column in zip(*batch, strict=True))
+            self._library.call(
+                "bpf_map_update_batch", self.fd, keys, values, ctypes.byref(count), None
+            )
+            written += len(batch)
+        return written
+
     def lookup(self, key: bytes) -> bytes | None:
         """Read an entry, None if there is none."""
-        value = ctypes.create_string_buffer(self._value_octets)
+        value = ctypes.create_string_buffer(self.value_octets)
         if self._library.number("bpf_map_lookup_elem", self.fd, key, value) < 0:
             return None
         return value.raw
@@ -156,18 +220,18 @@ class BpfMap:
         return self._library.number("bpf_map_delete_elem", self.fd, key) >= 0
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield all entries of a hash. A concurrent change may hide or repeat one."""
-        keys = ctypes.create_string_buffer(_AT_ONCE * self._key_octets)
-        values = ctypes.create_string_buffer(_AT_ONCE * self._value_octets)
-        position = ctypes.create_string_buffer(max(4, self._key_octets))
+        """Yield all entries. A concurrent change may hide or repeat one."""
+        keys = ctypes.create_string_buffer(_AT_ONCE * self.key_octets)
+        values = ctypes.create_string_buffer(_AT_ONCE * self.value_octets)
+        position = ctypes.create_string_buffer(max(4, self.key_octets))
         before: ctypes.Array[ctypes.c_char] | None = None
         more = True
         while more:
             count = ctypes.c_uint32(_AT_ONCE)
             more = self._read_batch(before, position, keys, values, ctypes.byref(count))
             yield from zip(
-                _cut(keys, self._key_octets, count.value),
-                _cut(values, self._value_octets, count.value),
+                _cut(keys, self.key_octets, count.value),
+                _cut(values, self.value_octets, count.value),
                 strict=True,
             )
             before = position
@@ -178,10 +242,25 @@ class BpfMap:
             raise DataPlaneError(f"bpf_map_lookup_batch: {os.strerror(-result)}")
         return result == 0
 
+    def close(self) -> None:
+        """Close the descriptor of a map that was opened from its pin."""
+        os.close(self.fd)
+
 
 def _cut(buffer: ctypes.Array[ctypes.c_char], octets: int, count: int) -> list[bytes]:
     view = memoryview(buffer)
     return [bytes(view[at : at + octets]) for at in range(0, count * octets, octets)]
+
+
+def open_pinned_map(library: Library, path: Path) -> BpfMap | None:
+    """Open what is pinned there, None if it is no map."""
+    fd = library.number("bpf_obj_get", str(path).encode())
+    if fd < 0:
+        return None
+    if Path(f"/proc/self/fd/{fd}").readlink() != _ANONYMOUS_MAP:
+        os.close(fd)
+        return None
+    return BpfMap(library, fd)
 
 
 class BpfObject:
@@ -193,20 +272,44 @@ class BpfObject:
         self._library = library
         self._object = library.pointer("bpf_object__open_file", str(path).encode(), None)
 
+    def btf(self) -> bytes:
+        """Return its types (BTF), as they stand in the file."""
+        return self._library.types_of(self._library.pointer("bpf_object__btf", self._object))
+
+    def _handle(self, name: str) -> ctypes.c_void_p:
+        return self._library.pointer("bpf_object__find_map_by_name", self._object, name.encode())
+
+    def map_names(self) -> tuple[str, ...]:
+        """Name its maps, but for those that hold the variables of the programs."""
+        found: list[str] = []
+        each = self._library.maybe("bpf_object__next_map", self._object, None)
+        while each:
+            if not self._library.number("bpf_map__is_internal", each):
+                found.append(self._library.text("bpf_map__name", each))
+            each = self._library.maybe("bpf_object__next_map", self._object, each)
+        return tuple(found)
+
+    def map_info(self, name: str) -> MapInfo:
+        """Tell, before loading, what the kernel will say of a map."""
+        handle = self._handle(name)
+        return MapInfo(
+            **{
+                field: self._library.number(f"bpf_map__{call}", handle)
+                for field, call in _ASKED.items()
+            }
+        )
+
     def pin_map_at(self, name: str, path: Path) -> None:
         """Before loading: take the map from this pin if it is there, pin it there if not."""
-        bpf_map = self._library.pointer("bpf_object__find_map_by_name", self._object, name.encode())
-        self._library.call("bpf_map__set_pin_path", bpf_map, str(path).encode())
+        self._library.call("bpf_map__set_pin_path", self._handle(name), str(path).encode())
 
     def load(self) -> None:
         """Load maps and programs into the kernel. Raises DataPlaneError."""
         self._library.call("bpf_object__load", self._object)
 
-    def map(self, name: str, key_octets: int, value_octets: int) -> BpfMap:
-        """Return a loaded map."""
-        bpf_map = self._library.pointer("bpf_object__find_map_by_name", self._object, name.encode())
-        fd = self._library.call("bpf_map__fd", bpf_map)
-        return BpfMap(self._library, fd, key_octets, value_octets)
+    def map(self, name: str) -> BpfMap:
+        """Return a loaded map, which is closed with the object."""
+        return BpfMap(self._library, self._library.call("bpf_map__fd", self._handle(name)))
 
     def program_fd(self, name: str) -> int:
         """Return the descriptor of a loaded program."""
@@ -219,71 +322,6 @@ class BpfObject:
         """Close every descriptor; what is pinned or attached lives on."""
         self._library.number("bpf_object__close", self._object)
         self._object = ctypes.c_void_p(None)
-
-
-class Filters:
-    """The filters at tc that are ours: one handle, and only programs of these names."""
-
-    def __init__(self, library: Library, handle: int, names: Collection[str]) -> None:
-        self._library = library
-        self._handle = handle
-        self._names = {name[:_NAME_OCTETS] for name in names}
-
-    def attach(self, interface: str, attach_point: int, program_fd: int) -> None:
-        """Attach a program, replacing ours in one step if it is there. Raises DataPlaneError."""
-        hook = _hook(interface, attach_point)
-        # EEXIST only says that somebody made the clsact qdisc before us.
-        self._library.number("bpf_tc_hook_create", ctypes.byref(hook))
-        held = self._held(hook)
-        if held is not None and held not in self._names:
-            raise DataPlaneError(
-                f"interface {interface}: the filter {self._handle:#x} at tc is foreign: {held}"
-            )
-        options = self._options(prog_fd=program_fd, flags=_TC_REPLACE)
-        try:
-            self._library.call("bpf_tc_attach", ctypes.byref(hook), ctypes.byref(options))
-        except DataPlaneError as error:
-            raise DataPlaneError(f"interface {interface}: {error}") from error
-
-    def detach(self, interface: str, attach_point: int) -> bool:
-        """Take our program off; tells whether it was there. A foreign one stays."""
-        hook = _hook(interface, attach_point)
-        if self._held(hook) not in self._names:
-            return False
-        options = self._options()
-        self._library.call("bpf_tc_detach", ctypes.byref(hook), ctypes.byref(options))
-        return True
-
-    def _held(self, hook: _TcHook) -> str | None:
-        """Return the name of the program at our handle, None if there is none."""
-        options = self._options()
-        if self._library.number("bpf_tc_query", ctypes.byref(hook), ctypes.byref(options)) < 0:
-            return None
-        fd = self._library.call("bpf_prog_get_fd_by_id", options.prog_id)
-        try:
-            info = _ProgramInfo()
-            octets = ctypes.c_uint32(ctypes.sizeof(info))
-            self._library.call(
-                "bpf_obj_get_info_by_fd", fd, ctypes.byref(info), ctypes.byref(octets)
-            )
-        finally:
-            os.close(fd)
-        name: bytes = info.name
-        return name.decode()
-
-    def _options(self, prog_fd: int = 0, flags: int = 0) -> _TcOptions:
-        size = ctypes.sizeof(_TcOptions)
-        return _TcOptions(size, prog_fd, flags, 0, self._handle, _PRIORITY, 0)
-
-
-def _hook(interface: str, attach_point: int) -> _TcHook:
-    return _TcHook(ctypes.sizeof(_TcHook), index_of(interface), attach_point, 0, 0)
-
-
-def remove_clsact(library: Library, interface: str) -> None:
-    """Remove the qdisc that holds filters, with whatever it holds."""
-    hook = _hook(interface, INGRESS | EGRESS)
-    library.number("bpf_tc_hook_destroy", ctypes.byref(hook))
 
 
 def run_program(

@@ -5,7 +5,6 @@ programs outlive the daemon, which on its next start takes the maps from their p
 programs in the place of the attached ones, in one step each, so that no packet is lost.
 """
 
-import ctypes
 import os
 import socket
 import time
@@ -24,7 +23,8 @@ from flowbind.dataplane.base import (
     Reconciliation,
     Role,
 )
-from flowbind.dataplane.ebpf import layout, libbpf
+from flowbind.dataplane.ebpf import filters, layout, libbpf
+from flowbind.dataplane.ebpf.migration import Migration
 from flowbind.dataplane.ebpf.pins import Pins
 from flowbind.dataplane.interception import Interception, host_route, remove_proxies
 from flowbind.dataplane.normal import check, normalised, reconcile
@@ -43,14 +43,6 @@ OBJECT: Final = Path(__file__).parent / "objects" / "flowbind.bpf.o"
 
 _FLOW_LIFE_S: Final = 60.0
 _NS: Final = 1_000_000_000
-
-_MAPS: Final = {
-    "settings_map": (4, ctypes.sizeof(layout.SettingsValue)),
-    "nodes_map": (4, ctypes.sizeof(layout.NodeValue)),
-    "policies_map": (ctypes.sizeof(layout.PolicyKey), ctypes.sizeof(layout.PolicyValue)),
-    "flows_map": (ctypes.sizeof(layout.FlowKey), ctypes.sizeof(layout.FlowValue)),
-    "counters_map": (4, 8),
-}
 
 
 class _Programs(Struct, frozen=True):
@@ -121,9 +113,7 @@ class EbpfDataPlane:
         self._pins = pins
         self._programs = _PROGRAMS[settings.role]
         self._filters = _filters(library, settings.role)
-        self._maps = {name: bpf_object.map(name, *sizes) for name, sizes in _MAPS.items()}
-        processors = library.call("libbpf_num_possible_cpus")
-        self._counters = bpf_object.map("counters_map", 4, 8 * processors)
+        self._maps = {name: bpf_object.map(name) for name in bpf_object.map_names()}
         link = settings.home_link
         self._interception = Interception(device, link) if link else None
         self._open = True
@@ -142,11 +132,11 @@ class EbpfDataPlane:
         programs = {name: self._link_program(name) for name in links}
         self._write_settings()
         device_fd = self._object.program_fd(self._programs.device)
-        self._filters.attach(settings.device, libbpf.EGRESS, device_fd)
+        self._filters.attach(settings.device, filters.EGRESS, device_fd)
         for name, fd in programs.items():
             self._attach_link(name, fd)
         for name in set(netlink.usable_interfaces(settings.device)) - links:
-            self._filters.detach(name, libbpf.INGRESS)
+            self._filters.detach(name, filters.INGRESS)
         self._configure_device()
         if self._interception:
             self._interception.configure(self._away())
@@ -206,13 +196,13 @@ class EbpfDataPlane:
     def _write_settings(self) -> None:
         home_address = self._settings.home_address or IPv4Address(0)
         value = layout.SettingsValue(
-            layout.octets(self._settings.home_agent),
-            layout.octets(home_address),
-            self._device.ifindex,
-            self._settings.device_mtu,
-            int(self._settings.shortcut),
-            int(self._settings.broadcasts),
-            layout.octets(self._settings.home_broadcast or IPv4Address(0)),
+            home_agent=layout.octets(self._settings.home_agent),
+            home_address=layout.octets(home_address),
+            device_ifindex=self._device.ifindex,
+            mtu=self._settings.device_mtu,
+            shortcut=int(self._settings.shortcut),
+            broadcasts=int(self._settings.broadcasts),
+            home_broadcast=layout.octets(self._settings.home_broadcast or IPv4Address(0)),
         )
         self._maps["settings_map"].update(bytes(4), bytes(value))
 
@@ -221,7 +211,7 @@ class EbpfDataPlane:
             netlink.loosen_reverse_path_filter(interface)
             netlink.hide_home_address(interface)
             netlink.ignore_redirects(interface)
-        self._filters.attach(interface, libbpf.INGRESS, fd)
+        self._filters.attach(interface, filters.INGRESS, fd)
 
     def _link_program(self, interface: str) -> int:
         ethernet = netlink.has_ethernet_header(interface)
@@ -337,7 +327,7 @@ class EbpfDataPlane:
         return {name: self._counter(index) for index, name in enumerate(layout.COUNTERS)}
 
     def _counter(self, index: int) -> int:
-        value = self._counters.lookup(index.to_bytes(4, "little"))
+        value = self._maps["counters_map"].lookup(index.to_bytes(4, "little"))
         return sum(memoryview(value).cast("Q")) if value else 0
 
     # ---- end
@@ -360,10 +350,10 @@ class EbpfDataPlane:
             self._pins.remove()
 
 
-def _filters(library: libbpf.Library, role: Role) -> libbpf.Filters:
+def _filters(library: libbpf.Library, role: Role) -> filters.Filters:
     programs = _PROGRAMS[role]
     names = (programs.device, programs.link, programs.raw_link)
-    return libbpf.Filters(library, programs.handle, names)
+    return filters.Filters(library, programs.handle, names)
 
 
 def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
@@ -372,14 +362,14 @@ def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
     elif settings.home_address is not None:
         node = at_home.Node(settings.home_address, settings.home_agent, settings.default_route)
         at_home.attach(node, None)
-    filters = _filters(library, settings.role)
+    held = _filters(library, settings.role)
     ours = [
         name
         for name in netlink.usable_interfaces(settings.device)
-        if filters.detach(name, libbpf.INGRESS)
+        if held.detach(name, filters.INGRESS)
     ]
     for name in netlink.without_filters(ours):
-        libbpf.remove_clsact(library, name)
+        filters.remove_clsact(library, name)
 
 
 def _usable(path: TunnelPath) -> TunnelPath:
@@ -434,29 +424,31 @@ def open_ebpf(settings: EbpfSettings) -> EbpfDataPlane:
     library = libbpf.Library()
     fresh_device = settings.device not in netlink.names()
     with ExitStack() as undo:
-        pins = Pins(Path(settings.pin_path), _MAPS)
+        pins = Pins(library, Path(settings.pin_path))
         undo.callback(pins.remove if pins.fresh else pins.close)
         bpf_object = libbpf.BpfObject(library, OBJECT)
         undo.callback(bpf_object.close)
-        for name in _MAPS:
-            bpf_object.pin_map_at(name, pins.path / name)
-        _load(bpf_object, pins)
+        migration = Migration(bpf_object, pins)
+        undo.callback(pins.discard)
+        _load(bpf_object)
+        warnings = migration.fill()
         device = netlink.Device(settings.device)
         undo.callback(device.remove if fresh_device else device.close)
         if pins.fresh:
             undo.callback(_detach_all, library, settings)
         plane = EbpfDataPlane(settings, library, bpf_object, device, pins)
+        plane.warnings += warnings
         plane.start()
+        pins.install(bpf_object.map_names())
         undo.pop_all()
     return plane
 
 
-def _load(bpf_object: libbpf.BpfObject, pins: Pins) -> None:
+def _load(bpf_object: libbpf.BpfObject) -> None:
     try:
         bpf_object.load()
     except DataPlaneError as error:
-        hint = "" if pins.fresh else f"; the maps in {pins.path} may be another version's: clean up"
-        raise DataPlaneError(f"the kernel refuses the BPF programs: {error}{hint}") from error
+        raise DataPlaneError(f"the kernel refuses the BPF programs: {error}") from error
 
 
 def cleanup_ebpf(settings: EbpfSettings) -> None:
@@ -468,7 +460,7 @@ def cleanup_ebpf(settings: EbpfSettings) -> None:
     library = libbpf.Library()
     with ExitStack() as stack:
         pins = Path(settings.pin_path)
-        held = Pins(pins, _MAPS) if pins.exists() else None
+        held = Pins(library, pins) if pins.exists() else None
         if held:
             stack.callback(held.close)
         device = None
