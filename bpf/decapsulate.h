@@ -8,7 +8,7 @@
 #ifndef FLOWBIND_DECAPSULATE_H
 #define FLOWBIND_DECAPSULATE_H
 
-#include "encapsulate.h"
+#include "shortcut.h"
 
 #define ICMP_ECHO_REPLY 0
 #define ICMP_ECHO_REQUEST 8
@@ -116,14 +116,21 @@ static __always_inline int check_path(const struct tunnelled *packet, const stru
 static __always_inline int out_of_tunnel(struct __sk_buff *skb, const struct tunnelled *packet,
 					 const struct settings *own)
 {
+	int verdict;
+
 	if (bpf_skb_adjust_room(skb, -(__s32)packet->overhead, BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO))
 		return refuse(COUNTER_DROP_DECAPSULATION_FAILED);
-	/* RFC 6040 4.2: the mark of the outer header moves to the inner one. */
-	if (congestion_marked(packet))
-		bpf_skb_ecn_set_ce(skb);
 	count(COUNTER_DECAPSULATED_PACKETS);
 	count_by(COUNTER_DECAPSULATED_OCTETS, packet->inner_length);
+	/* RFC 6040 4.2: the mark of the outer header moves to the inner one. */
+	if (congestion_marked(packet)) {
+		bpf_skb_ecn_set_ce(skb);
+	} else if (own->shortcut_out) {
+		verdict = shortcut_out(skb, packet->mac_length, &packet->inner, own);
+		if (verdict != TC_ACT_UNSPEC)
+			return verdict;
+	}
 	return bpf_redirect(own->device_ifindex, BPF_F_INGRESS);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Into the tunnels: at the egress of the device, and as a short cut at the ingress of a link. */
+/* Into the tunnels, at the egress of the device. */
 #ifndef FLOWBIND_ENCAPSULATE_H
 #define FLOWBIND_ENCAPSULATE_H
 
@@ -130,46 +130,6 @@ static __always_inline int device_egress(struct __sk_buff *skb, int toward_node)
 	copy = path_of_copy(skb, node);
 	index = copy == PATH_NONE ? choose_path(node, &key, octets) : copy;
 	return into_tunnel(skb, 0, octets, node, index, copy != PATH_NONE, &inner, own);
-}
-
-static __always_inline int decrement_ttl(struct __sk_buff *skb, __u32 at, struct iphdr *inner)
-{
-	__u32 sum = (__u16)~inner->check;
-	__u16 old_word = *(__u16 *)&inner->ttl;
-
-	inner->ttl--;
-	sum += (__u16)~old_word + *(__u16 *)&inner->ttl;
-	inner->check = fold_checksum(sum);
-	return bpf_skb_store_bytes(skb, at, inner, sizeof(*inner), 0);
-}
-
-/*
- * A packet for a mobile node, taken before the stack routes it.
- *
- * All that needs the stack's judgement is left to it: a TTL that ends here, options, and a packet
- * too big for the tunnel, which the stack answers since the route leads to the device.
- */
-static __always_inline int shortcut_ingress(struct __sk_buff *skb, __u32 mac_length,
-					    struct iphdr *inner, const struct settings *own)
-{
-	const struct node *node;
-	struct flow_key key;
-	__u32 octets;
-	__u8 index;
-
-	if (!own->shortcut || skb->pkt_type != 0 /* PACKET_HOST */ || inner->ttl <= 1)
-		return TC_ACT_UNSPEC;
-	node = bpf_map_lookup_elem(&nodes_map, &inner->daddr);
-	if (!node)
-		return TC_ACT_UNSPEC;
-	if (segment_length(skb, mac_length, sizeof(*inner), inner) > own->mtu)
-		return TC_ACT_UNSPEC;
-	load_flow_key(skb, mac_length, sizeof(*inner), inner, 1, &key);
-	if (decrement_ttl(skb, mac_length, inner))
-		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
-	octets = ipv4_length(skb, mac_length, inner);
-	index = choose_path(node, &key, octets);
-	return into_tunnel(skb, mac_length, octets, node, index, 0, inner, own);
 }
 
 #endif

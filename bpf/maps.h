@@ -140,7 +140,8 @@ struct settings {
 	__be32 home_address; /* of the mobile node; 0 at a home agent */
 	__u32 device_ifindex;
 	__u32 mtu;
-	__u32 shortcut;
+	__u32 shortcut; /* toward the nodes */
+	__u32 shortcut_out; /* and from them */
 	__u32 broadcasts;
 	__be32 home_broadcast;
 };

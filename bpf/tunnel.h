@@ -12,6 +12,8 @@
 #define OUTER_TTL 64
 #define LARGEST_TOTAL_LENGTH 0xffff
 #define FAMILY_IPV4 2
+/* One of so many packets and one lets the kernel look at its neighbour. */
+#define VERIFY_NEIGHBOUR_MASK 0xff
 
 struct gre_header {
 	__be16 flags;
@@ -139,51 +141,78 @@ static __always_inline __u32 encapsulate(struct __sk_buff *skb, __u32 mac_length
 	return length;
 }
 
-/* Find the interface toward the far end of a path. Returns 0 or the reason to refuse. */
+/* Find the next hop toward the far end of a path: interface and hardware addresses. Returns 0, or the
+ * reason to refuse. `has_neighbour` tells whether the next hop's hardware address is known. */
 static __always_inline int route_to(struct __sk_buff *skb, const struct path *path, __u32 length,
-				    __u32 *ifindex)
+				    struct bpf_fib_lookup *route, int *has_neighbour)
 {
-	struct bpf_fib_lookup route = {
-		.family = FAMILY_IPV4,
-		.l4_protocol = is_in_udp(path) ? IPPROTO_UDP : path->protocol,
-		.sport = path->local_port,
-		.dport = path->remote_port,
-		.tot_len = skb->gso_size ? 0 : length,
-		.ifindex = skb->ifindex,
-		.ipv4_src = path->local,
-		.ipv4_dst = path->remote,
-	};
-	long result = bpf_fib_lookup(skb, &route, sizeof(route), 0);
+	__u32 flags = path->ifindex ? BPF_FIB_LOOKUP_OUTPUT : 0;
+	long result;
 
+	__builtin_memset(route, 0, sizeof(*route));
+	route->family = FAMILY_IPV4;
+	route->l4_protocol = is_in_udp(path) ? IPPROTO_UDP : path->protocol;
+	route->sport = path->local_port;
+	route->dport = path->remote_port;
+	/* Many segments at once were found to fit before. */
+	route->tot_len = skb->gso_size || length > LARGEST_TOTAL_LENGTH ? 0 : length;
+	route->ifindex = path->ifindex ? path->ifindex : skb->ifindex;
+	route->ipv4_src = path->local;
+	route->ipv4_dst = path->remote;
+	result = bpf_fib_lookup(skb, route, sizeof(*route), flags);
 	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return COUNTER_DROP_TOO_BIG;
-	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return COUNTER_DROP_NO_ROUTE;
-	*ifindex = route.ifindex;
-	return 0;
+	*has_neighbour = result == BPF_FIB_LKUP_RET_SUCCESS;
+	if (result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH)
+		return 0;
+	/* It refuses to look where an interface does not forward, as those of a host do not. */
+	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED && path->ifindex) {
+		route->ifindex = path->ifindex;
+		return 0;
+	}
+	return COUNTER_DROP_NO_ROUTE;
 }
 
 /*
- * Send an outer packet of `length` octets behind an Ethernet header toward the far end.
+ * Send an IPv4 packet behind an Ethernet header to the next hop that a lookup found.
  *
- * The next hop is not handed on: without one bpf_redirect_neigh routes the packet anew, and only
- * then does a packet that the stack had routed to the device survive the wait for its neighbour.
+ * What it found of the neighbour is used as it is, which spares the second lookup of
+ * bpf_redirect_neigh. That one is asked where the neighbour is not known, and now and then to have the
+ * kernel verify an entry that has become stale. It is not handed the next hop, for without one it
+ * routes the packet anew, and only then does a packet that the stack had routed to the device survive
+ * the wait for its neighbour.
  */
+static __always_inline int send_on(struct __sk_buff *skb, const struct bpf_fib_lookup *route,
+				   int has_neighbour)
+{
+	struct ethhdr header = { .h_proto = bpf_htons(ETH_P_IP) };
+
+	if (!has_neighbour || !(bpf_get_prandom_u32() & VERIFY_NEIGHBOUR_MASK))
+		return bpf_redirect_neigh(route->ifindex, NULL, 0, 0);
+	__builtin_memcpy(header.h_dest, route->dmac, ETH_ALEN);
+	__builtin_memcpy(header.h_source, route->smac, ETH_ALEN);
+	if (bpf_skb_store_bytes(skb, 0, &header, sizeof(header), 0))
+		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
+	return bpf_redirect(route->ifindex, 0);
+}
+
+/* Send an outer packet of `length` octets behind an Ethernet header toward the far end. */
 static __always_inline int send_through(struct __sk_buff *skb, const struct path *path,
 					__u32 length, const struct settings *own)
 {
-	__u32 ifindex = path->ifindex;
-	int refused = ifindex ? 0 : route_to(skb, path, length, &ifindex);
+	struct bpf_fib_lookup route;
+	int has_neighbour = 0;
+	int refused = route_to(skb, path, length, &route, &has_neighbour);
 
 	if (refused)
 		return refuse(refused);
 	/* A care-of address that is itself reached through a tunnel. */
-	if (ifindex == own->device_ifindex)
+	if (route.ifindex == own->device_ifindex)
 		return refuse(COUNTER_DROP_LOOP);
 	/* Many a driver loses such a packet without a word. */
-	if (bpf_check_mtu(skb, ifindex, &length, 0, 0))
+	if (!skb->gso_size && bpf_check_mtu(skb, route.ifindex, &length, 0, 0))
 		return refuse(COUNTER_DROP_TOO_BIG);
-	return bpf_redirect_neigh(ifindex, NULL, 0, 0);
+	return send_on(skb, &route, has_neighbour);
 }
 
 /* The two ends of a tunnel; the ports are 0 where it is not in UDP. */

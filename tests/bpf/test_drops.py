@@ -58,7 +58,7 @@ CASES = [
     Case(
         "drop_too_big",
         AGENT_LINK,
-        node([path(1, interface="small0")]),
+        node([path(1, remote=IPv4Address("192.0.3.1"), interface="small0")]),
         down(UDP() / Raw(bytes(1400 - 20 - 28 + 1))),
     ),
     Case("drop_encapsulation_failed", AGENT_LINK, PLAIN, down(), gso_size=100),
@@ -68,6 +68,7 @@ CASES = [
         node([path(1, remote=IPv4Address("100.64.0.1"))]),
         down(),
     ),
+    Case("drop_no_route", AGENT_LINK, node([path(1, interface="small0")]), down()),
     Case("drop_care_of_address_unknown", AGENT_LINK, PLAIN, to_agent(up(), src="192.0.2.9")),
     Case("drop_care_of_address_unknown", AGENT_LINK, node(), to_agent(up())),
     Case(

@@ -23,7 +23,7 @@ home agent at 198.51.100.1 for 10.9.0.0/24
   revocation     not told
   notifications  off
   interfaces     all that are up
-  short cut      yes
+  short cut      to nodes
   home link      none: every node is away
 
 2 mobile nodes
@@ -137,6 +137,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "require_aaa": False,
         "interfaces": None,
         "shortcut": True,
+        "shortcut_out": False,
         "home_link": None,
         "advertisement_interval_s": 600.0,
         "address_pool": [],

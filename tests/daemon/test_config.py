@@ -82,6 +82,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         notifications = true
         interfaces = ["eth0", "eth1"]
         shortcut = false
+        shortcut-out = true
         home-link = "eth1"
         advertisement-interval = "30s"
         nat-traversal = true
@@ -146,6 +147,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         pin_path="/sys/fs/bpf/ha",
         interfaces=("eth0", "eth1"),
         shortcut=False,
+        shortcut_out=True,
         log_level="debug",
     )
 

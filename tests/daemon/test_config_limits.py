@@ -56,6 +56,7 @@ KEYS: dict[tuple, Keys] = {
         ("require-aaa", [False], NO_SWITCH),
         ("interfaces", [["eth0"]], [[], "eth0", ["eth0", "eth0"], ["mip0"], ["a b"], [1]]),
         ("shortcut", [True, False], NO_SWITCH),
+        ("shortcut-out", [True, False], NO_SWITCH),
         ("home-link", ["eth1"], ["", "a b", 1, ["eth1"], "mip0"]),
         ("advertisement-interval", ["4s", "30m", 600], [3, "3999ms", "31m", "", True]),
         ("message-strings", [True, False], NO_SWITCH),

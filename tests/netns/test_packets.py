@@ -33,9 +33,13 @@ IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 14, 10, 2
 
 
 @BOTH
-@pytest.mark.parametrize("shortcut", [True, False], ids=["shortcut", "routed"])
-def test_tcp_and_ping_both_ways(tunnels, offload, encapsulation, shortcut):
-    agent, mobile = tunnels(encapsulation, shortcut=shortcut)
+@pytest.mark.parametrize(
+    ("there", "back"),
+    [(True, False), (False, False), (True, True)],
+    ids=["shortcut", "routed", "shortcut both ways"],
+)
+def test_tcp_and_ping_both_ways(tunnels, offload, encapsulation, there, back):
+    agent, mobile = tunnels(encapsulation, shortcut=there, shortcut_out=back)
     assert ping("cn", CORRESPONDENT, HOME)
     assert ping("mn", HOME, CORRESPONDENT)
     transfer(CN, MN)
@@ -60,6 +64,30 @@ def test_one_end_with_the_other(tunnels, encapsulation):
     assert agent.counted("echo_answered") == 5
     transfer(("ha", AGENT), MN)
     transfer(MN, ("ha", AGENT))
+
+
+@pytest.mark.parametrize("shortcut_out", [True, False], ids=["shortcut", "routed"])
+def test_only_the_short_cut_out_evades_netfilter(tunnels, shortcut_out):
+    tunnels(shortcut_out=shortcut_out)
+    with inside("ha"):
+        run("nft", "add table ip fbt { chain f { type filter hook forward priority 0; "
+            f"ip saddr {HOME} drop; }}; }}")  # fmt: skip
+    try:
+        assert ping("mn", HOME, CORRESPONDENT) is shortcut_out
+        assert ping("mn", HOME, AGENT)
+    finally:
+        with inside("ha"):
+            run("nft", "delete", "table", "ip", "fbt")
+
+
+def test_a_neighbour_that_is_not_known_yet_costs_no_packet(tunnels):
+    tunnels(shortcut_out=True)
+    with inside("ha"):
+        run("ip", "neigh", "flush", "all")
+    assert ping("mn", HOME, CORRESPONDENT)
+    with inside("ha"):
+        run("ip", "neigh", "flush", "all")
+    assert ping("cn", CORRESPONDENT, HOME)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", bytes(1448), bytes(1472), bytes(9000)])

@@ -128,6 +128,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     require_aaa: bool
     interfaces: tuple[str, ...] | None
     shortcut: bool
+    shortcut_out: bool
     home_link: str | None
     advertisement_interval_s: float
     address_pool: tuple[str, ...]
@@ -257,6 +258,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         require_aaa=config.require_aaa,
         interfaces=settings.interfaces,
         shortcut=settings.shortcut,
+        shortcut_out=settings.shortcut_out,
         home_link=config.home_link,
         advertisement_interval_s=config.advertisement_interval_s,
         address_pool=tuple(map(str, config.address_pool)),
@@ -370,7 +372,7 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  revocation     {'told to nodes that ask' if report.revocation else 'not told'}"
     yield f"  notifications  {_HEARD[report.notifications]}"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
-    yield f"  short cut      {_yes(report.shortcut)}"
+    yield f"  short cut      {_SHORT_CUTS[report.shortcut, report.shortcut_out]}"
     yield f"  home link      {_home_link_text(report)}"
     if report.require_aaa:
         yield "  AAA            every request needs a Mobile-AAA authenticator"
@@ -499,6 +501,13 @@ def _home_text(report: MobileNodeReport) -> str:
     return f"{report.home_network}, where the home agent is heard on {able or 'no interface'}"
 
 
+_SHORT_CUTS: Final = {
+    (True, True): "to and from nodes",
+    (True, False): "to nodes",
+    (False, True): "from nodes",
+    (False, False): "none",
+}
+"""By whether there is one to nodes, and one from them."""
 _HEARD: Final = {True: "said and heard", False: "off"}
 _OVERWRITES: Final = {
     "all": "replaces all bindings of a node",

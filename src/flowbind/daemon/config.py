@@ -74,6 +74,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("require-aaa", "require_aaa", values.switch),
     Key("interfaces", "interfaces", values.list_of(values.device, "network devices")),
     Key("shortcut", "shortcut", values.switch),
+    Key("shortcut-out", "shortcut_out", values.switch),
     Key("home-link", "home_link", values.device),
     Key("advertisement-interval", "advertisement_interval_s", values.duration("4s", "30m")),
     Key("address-pool", "address_pool", values.pool),
@@ -140,6 +141,7 @@ class HomeAgentSettings(Struct, frozen=True):
     pin_path: str = "/sys/fs/bpf/flowbind/home-agent"
     interfaces: tuple[str, ...] | None = None
     shortcut: bool = True
+    shortcut_out: bool = False
     log_level: str = "info"
     warnings: tuple[str, ...] = ()
 

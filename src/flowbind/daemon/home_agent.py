@@ -59,6 +59,7 @@ def plane_settings(settings: HomeAgentSettings) -> EbpfSettings:
         home_networks=settings.engine.home_networks,
         interfaces=settings.interfaces or (),
         shortcut=settings.shortcut,
+        shortcut_out=settings.shortcut_out,
         home_link=settings.engine.home_link,
         udp_tunnels=settings.engine.nat_traversal,
         discovery=settings.engine.discovery,

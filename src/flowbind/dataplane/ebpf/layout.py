@@ -168,6 +168,7 @@ class SettingsValue(ctypes.Structure):
         ("device_ifindex", ctypes.c_uint32),
         ("mtu", ctypes.c_uint32),
         ("shortcut", ctypes.c_uint32),
+        ("shortcut_out", ctypes.c_uint32),
         ("broadcasts", ctypes.c_uint32),
         ("home_broadcast", ctypes.c_uint8 * 4),
     )

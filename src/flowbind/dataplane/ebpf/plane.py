@@ -64,12 +64,14 @@ class EbpfSettings(Struct, frozen=True):
     """What the plane needs to know of its host, which may have one plane of each role.
 
     `interfaces` are the underlays of a home agent and its links to correspondents; empty means all
-    that are there at the start. A mobile node's underlays are those of its paths. `home_address` is
-    the mobile node's own, None as long as it has been given none. With `broadcasts` it takes what
-    is broadcast at home, to everybody or to `home_broadcast`. With `udp_tunnels` paths may be in
-    UDP, for which the device leaves room. `home_link` is where the nodes of a home agent are at
-    home, None if its networks are virtual; with `discovery` the host itself receives what is sent
-    to the broadcast addresses of those. `mtu` is the smallest of the links'.
+    that are there at the start. With `shortcut` packets for nodes do not pass its routing, with
+    `shortcut_out` neither do those from them. A mobile node's underlays are those of its paths.
+    `home_address` is the mobile node's own, None as long as it has been given none. With
+    `broadcasts` it takes what is broadcast at home, to everybody or to `home_broadcast`. With
+    `udp_tunnels` paths may be in UDP, for which the device leaves room. `home_link` is where the
+    nodes of a home agent are at home, None if its networks are virtual; with `discovery` the host
+    itself receives what is sent to the broadcast addresses of those. `mtu` is the smallest of the
+    links'.
     """
 
     role: Role
@@ -82,6 +84,7 @@ class EbpfSettings(Struct, frozen=True):
     discovery: bool = False
     interfaces: tuple[str, ...] = ()
     shortcut: bool = True
+    shortcut_out: bool = False
     default_route: bool = False
     broadcasts: bool = False
     home_broadcast: IPv4Address | None = None
@@ -201,6 +204,7 @@ class EbpfDataPlane:
             device_ifindex=self._device.ifindex,
             mtu=self._settings.device_mtu,
             shortcut=int(self._settings.shortcut),
+            shortcut_out=int(self._settings.shortcut_out),
             broadcasts=int(self._settings.broadcasts),
             home_broadcast=layout.octets(self._settings.home_broadcast or IPv4Address(0)),
         )
