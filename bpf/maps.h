@@ -54,9 +54,11 @@ struct path {
 
 /* A home address. `slot` says which of its two policies is in force, so that one can be replaced
  * while packets read the other; `generation` changes with every replacement and outdates the
- * flow cache. */
+ * flow cache. `mtu` is the largest packet that fits into every tunnel that it may take, 0 if that
+ * is not known yet. */
 struct node {
 	__u32 generation;
+	__u32 mtu;
 	__u8 slot;
 	__u8 path_count;
 	__u8 rule_count;
@@ -132,14 +134,12 @@ struct flow {
 	__u8 reserved;
 };
 
-/* The daemon's own settings. `mtu` is that of the device, the largest inner packet. A mobile node
- * that asked for broadcasts takes those to everybody and to its home network, whose address is
- * `home_broadcast` if it is known. */
+/* The daemon's own settings. A mobile node that asked for broadcasts takes those to everybody and to
+ * its home network, whose address is `home_broadcast` if it is known. */
 struct settings {
 	__be32 home_agent;
 	__be32 home_address; /* of the mobile node; 0 at a home agent */
 	__u32 device_ifindex;
-	__u32 mtu;
 	__u32 shortcut; /* toward the nodes */
 	__u32 shortcut_out; /* and from them */
 	__u32 broadcasts;

@@ -40,7 +40,7 @@ static __always_inline int shortcut_ingress(struct __sk_buff *skb, __u32 mac_len
 	node = bpf_map_lookup_elem(&nodes_map, &inner->daddr);
 	if (!node)
 		return TC_ACT_UNSPEC;
-	if (segment_length(skb, mac_length, sizeof(*inner), inner) > own->mtu)
+	if (segment_length(skb, mac_length, sizeof(*inner), inner) > node->mtu)
 		return TC_ACT_UNSPEC;
 	load_flow_key(skb, mac_length, sizeof(*inner), inner, 1, &key);
 	if (decrement_ttl(skb, mac_length, inner))

@@ -42,6 +42,7 @@ device mip0, maps pinned in /sys/fs/bpf/flowbind/home-agent
 store sqlite:///var/lib/flowbind/home-agent.db
 socket /run/flowbind/home-agent.sock
 log level info
+networks take 1500 octets at most
 """
 MOBILE_NODE_TEXT = """\
 mobile node 10.9.0.5, home agent 198.51.100.1
@@ -75,6 +76,7 @@ device mip0, maps pinned in /sys/fs/bpf/flowbind/mobile-node
 store sqlite:///var/lib/flowbind/mobile-node.db
 socket /run/flowbind/mobile-node.sock
 log level info
+networks take 1500 octets at most
 """
 
 
@@ -123,6 +125,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "device": "mip0",
         "pin_path": "/sys/fs/bpf/flowbind/home-agent",
         "log_level": "info",
+        "mtu": 1500,
         "warnings": [f"{file}: no [[mobile-node]]: nobody is served"],
         "address": "198.51.100.1",
         "home_networks": ["10.9.0.0/24"],

@@ -23,6 +23,7 @@ HOST_KEYS: Keys = [
     ("device", ["m", "fifteen-letters", "ä"], NO_DEVICE),
     ("pin-path", ["/a"], NO_PATH),
     ("log-level", ["error", "warning", "info", "debug"], [1, "", "INFO", "warn"]),
+    ("mtu", [552, 1500, 65535], [551, 65536, -1, "1500", 1500.0, True]),
 ]
 ASSOCIATION_KEYS: Keys = [
     ("spi", [256, 0xFFFFFFFF], [255, 0, -1, 1 << 32, 1 << 20000, "256", 256.0, True]),

@@ -156,7 +156,7 @@ def test_changes_are_told_as_they_happen(in_fresh_namespace):
     async def watch():
         told: asyncio.Queue[InterfaceUp | InterfaceDown] = asyncio.Queue()
         access = AccessLinks(["wlan0", "wwan0"], Whom(AGENT, HOME), told.put_nowait)
-        links = Links(access.look)
+        links = Links(access.look, routes=True)
         watching = asyncio.create_task(links.watch())
         await asyncio.sleep(0.2)
         found = []

@@ -413,3 +413,61 @@ def _generation(plane: EbpfDataPlane) -> int:
     held = plane._node(HOME)
     assert held is not None
     return int(held.generation)
+
+
+def test_a_node_that_takes_less_has_a_route_of_its_own(home_agent):
+    run("ip", "addr", "add", "192.0.2.254/24", "dev", "wlan0")
+    run("ip", "link", "set", "wlan0", "mtu", "1400")
+    plane = open_ebpf(home_agent)
+    plane.program(node([path(1)]))
+    assert plane.mtu(HOME) == 1376
+    assert "10.9.0.5 proto static mtu lock 1376" in run("ip", "route", "show", "dev", "mip0")
+    plane.close()
+    run("ip", "link", "set", "wlan0", "mtu", "1500")
+    plane = open_ebpf(home_agent)
+    assert "10.9.0.5 proto static mtu lock 1376" in run("ip", "route", "show", "dev", "mip0")
+    assert tuple(plane.measure()) == (HOME,)
+    assert plane.mtu(HOME) == 1476
+    assert "10.9.0.5" not in run("ip", "route", "show", "dev", "mip0")
+    run("ip", "link", "set", "wlan0", "mtu", "1300")
+    assert tuple(plane.measure()) == (HOME,)
+    assert "mtu lock 1276" in run("ip", "route", "show", "dev", "mip0")
+    plane.remove(HOME)
+    assert "10.9.0.5" not in run("ip", "route", "show", "dev", "mip0")
+    plane.cleanup()
+
+
+def test_a_route_on_the_way_may_take_less_than_its_interface(home_agent):
+    run("ip", "addr", "add", "192.0.2.254/24", "dev", "wlan0")
+    run("ip", "route", "add", "192.0.2.1", "dev", "wlan0", "mtu", "1300")
+    plane = open_ebpf(home_agent)
+    plane.program(node([path(1), path(2)]))
+    assert plane.mtu(HOME) == 1276
+    plane.program(node([path(1, transmit=False), path(2)]))
+    assert plane.mtu(HOME) == 1476
+    plane.cleanup()
+
+
+def test_the_device_of_a_mobile_node_takes_what_all_its_paths_take(mobile_node):
+    run("ip", "link", "set", "wwan0", "mtu", "1300")
+    plane = open_ebpf(mobile_node)
+    both = node([path(1, interface="wlan0"), path(2, interface="wwan0")])
+    plane.program(both)
+    assert "mtu 1276" in run("ip", "link", "show", "mip0")
+    plane.close()
+    plane = open_ebpf(mobile_node)
+    assert "mtu 1276" in run("ip", "link", "show", "mip0")
+    plane.program(node([path(1, interface="wlan0")]))
+    assert "mtu 1476" in run("ip", "link", "show", "mip0")
+    plane.cleanup()
+
+
+def test_no_link_is_taken_to_be_larger_than_configured(home_agent):
+    run("ip", "addr", "add", "192.0.2.254/24", "dev", "wlan0")
+    run("ip", "link", "set", "wlan0", "mtu", "9000")
+    for mtu, inner in ((1500, 1476), (9000, 8976)):
+        plane = open_ebpf(structs.replace(home_agent, mtu=mtu))
+        plane.program(node([path(1)]))
+        assert f"mtu {inner}" in run("ip", "link", "show", "mip0")
+        assert plane.mtu(HOME) == inner
+        plane.cleanup()

@@ -10,9 +10,11 @@ from flowbind.model.binding import Encapsulation
 from flowbind.model.decision import Decision, paths_taken
 from flowbind.model.flow import FlowRule
 from flowbind.model.home_link import HomeLink
+from flowbind.model.tunnel import SMALLEST_LINK_MTU
 from flowbind.wire.iana import FlowAction, SelectorFormat
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 from tests.dataplane.nodes import (
+    AGENT,
     HOME,
     ICMP,
     OTHER_HOME,
@@ -256,3 +258,22 @@ def test_ends_twice_without_harm(plane):
     plane.cleanup()
     plane.close()
     plane.close()
+
+
+def test_a_node_takes_what_all_its_tunnels_take(plane):
+    plane.program(node([path(1), path(2)]))
+    assert plane.mtu(HOME) == 1476
+    plane.limit(HOME, (AGENT, path(2).remote), 1300)
+    plane.limit(HOME, (AGENT, path(1).remote), 1400)
+    assert plane.mtu(HOME) == 1276
+    plane.program(node([path(1), path(2)], [forward(1)]))
+    assert plane.mtu(HOME) == 1276
+    plane.limit(HOME, (AGENT, path(2).remote), None)
+    assert plane.mtu(HOME) == 1376
+    plane.limit(HOME, (AGENT, path(1).remote), 68)
+    assert plane.mtu(HOME) == SMALLEST_LINK_MTU - 24
+    plane.remove(HOME)
+    assert plane.mtu(HOME) is None
+    plane.limit(HOME, (AGENT, path(1).remote), 1400)
+    plane.program(node([path(1)]))
+    assert plane.mtu(HOME) == 1476

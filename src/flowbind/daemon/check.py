@@ -109,6 +109,7 @@ class _Host(Struct, frozen=True, kw_only=True):
     device: str
     pin_path: str
     log_level: str
+    mtu: int
     warnings: tuple[str, ...]
 
 
@@ -209,6 +210,7 @@ def describe(settings: Settings) -> Report:
         device=settings.device,
         pin_path=settings.pin_path,
         log_level=settings.log_level,
+        mtu=settings.mtu,
         warnings=settings.warnings,
         home_address=str(config.home_address) if config.home_address else None,
         nai=config.nai,
@@ -244,6 +246,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         device=settings.device,
         pin_path=settings.pin_path,
         log_level=settings.log_level,
+        mtu=settings.mtu,
         warnings=settings.warnings,
         address=str(config.address),
         home_networks=tuple(map(str, config.home_networks)),
@@ -564,6 +567,7 @@ def _host_text(report: Report) -> Iterator[str]:
     yield f"store {report.store}"
     yield f"socket {report.socket}"
     yield f"log level {report.log_level}"
+    yield f"networks take {report.mtu} octets at most"
 
 
 def _warning_text(report: Report) -> Iterator[str]:

@@ -40,7 +40,13 @@ from flowbind.model.config import (
     UnknownBid,
 )
 from flowbind.model.flow import PolicyRule
-from flowbind.model.tunnel import MAX_PATHS, PLAIN_BID
+from flowbind.model.tunnel import (
+    LARGEST_LINK_MTU,
+    LINK_MTU,
+    MAX_PATHS,
+    PLAIN_BID,
+    SMALLEST_LINK_MTU,
+)
 
 DEFAULT_DEVICE: Final = "mip0"
 
@@ -59,6 +65,7 @@ _HOST_KEYS: Final = (
     Key("device", "device", values.device),
     Key("pin-path", "pin_path", values.absolute_path),
     Key("log-level", "log_level", values.one_of("error", "warning", "info", "debug")),
+    Key("mtu", "mtu", values.number(SMALLEST_LINK_MTU, LARGEST_LINK_MTU)),
 )
 _HOME_AGENT_KEYS: Final = (
     Key("address", "address", values.address, required=True),
@@ -143,6 +150,7 @@ class HomeAgentSettings(Struct, frozen=True):
     shortcut: bool = True
     shortcut_out: bool = False
     log_level: str = "info"
+    mtu: int = LINK_MTU
     warnings: tuple[str, ...] = ()
 
 
@@ -156,6 +164,7 @@ class MobileNodeSettings(Struct, frozen=True):
     pin_path: str = "/sys/fs/bpf/flowbind/mobile-node"
     default_route: bool = True
     log_level: str = "info"
+    mtu: int = LINK_MTU
     warnings: tuple[str, ...] = ()
 
 

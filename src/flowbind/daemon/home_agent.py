@@ -25,6 +25,7 @@ from flowbind.daemon.control_server import ControlServer
 from flowbind.daemon.discovery import DiscoveryPorts
 from flowbind.daemon.links import HomeLinks, Links
 from flowbind.daemon.loop import EngineLoop
+from flowbind.daemon.measuring import Measuring
 from flowbind.daemon.nonces import chance, nonce
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.daemon.sockets import Port, home_agent_port
@@ -60,6 +61,7 @@ def plane_settings(settings: HomeAgentSettings) -> EbpfSettings:
         interfaces=settings.interfaces or (),
         shortcut=settings.shortcut,
         shortcut_out=settings.shortcut_out,
+        mtu=settings.mtu,
         home_link=settings.engine.home_link,
         udp_tunnels=settings.engine.nat_traversal,
         discovery=settings.engine.discovery,
@@ -105,7 +107,9 @@ def run(settings: HomeAgentSettings) -> None:
         loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(HomeAgentRole(engine, loop), plane)
-        asyncio.run(_serve(settings.engine, loop, ports, (links, broadcasts), server, answers))
+        measuring = Measuring(plane)
+        listeners = (links, broadcasts)
+        asyncio.run(_serve(settings.engine, loop, ports, listeners, server, answers, measuring))
 
 
 async def _serve(
@@ -115,23 +119,22 @@ async def _serve(
     listeners: tuple[DiscoveryPorts, Broadcasts],
     server: ControlServer,
     answers: Answers,
+    measuring: Measuring,
 ) -> None:
     for port in ports:
         _listen(port, loop)
     await server.start(answers.answer)
     loop.arm()
     _log.info("home agent at %s, UDP port %d", ports[0].address, ports[0].port)
-    if config.home_link is None:
-        await process.until_told()
-    else:
 
-        def link_changed(event: LinkUp | LinkDown) -> None:
-            for each in listeners:
-                each.follow(event, loop)
-            loop.submit(event)
+    def link_changed(event: LinkUp | LinkDown) -> None:
+        for each in listeners:
+            each.follow(event, loop)
+        loop.submit(event)
 
-        watched = HomeLinks((config.home_link,), link_changed)
-        await process.until_told(Links(watched.look).watch())
+    watched = HomeLinks((config.home_link,) if config.home_link else (), link_changed)
+    links_of_host = Links(watched.look, measuring.look, routes=False)
+    await process.until_told(links_of_host.watch(), measuring.watch())
 
 
 def _listen(port: Port, loop: EngineLoop) -> None:

@@ -22,7 +22,7 @@ from flowbind.events import InterfaceDown, InterfaceUp, LinkAddress, LinkDown, L
 
 _log = logging.getLogger("flowbind")
 
-_GROUPS: Final = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE
+_GROUPS: Final = RTMGRP_LINK | RTMGRP_IPV4_IFADDR
 _AF_INET: Final = 2
 _IFF_UP: Final = 0x1
 _IFF_LOWER_UP: Final = 0x10000
@@ -37,7 +37,7 @@ _BURST_S: Final = 0.005
 class Link(Struct, frozen=True):
     """A network device; `ethernet` tells whether there is ARP, and so a home link.
 
-    `carrier_changes` counts how often it came and went.
+    `carrier_changes` counts how often it came and went; `mtu` is in octets.
     """
 
     index: int
@@ -45,6 +45,7 @@ class Link(Struct, frozen=True):
     carrier: bool
     ethernet: bool = True
     carrier_changes: int = 0
+    mtu: int = 0
 
 
 class Address(Struct, frozen=True):
@@ -190,10 +191,13 @@ class HomeLinks:
 
 
 class Links:
-    """Has others look at every change, in this order."""
+    """Has others look at every change, in this order. A router may have very many routes, which are
+    read only if somebody needs them.
+    """
 
-    def __init__(self, *looks: Callable[[Snapshot], None]) -> None:
+    def __init__(self, *looks: Callable[[Snapshot], None], routes: bool) -> None:
         self._looks = looks
+        self._routes = routes
 
     async def watch(self) -> NoReturn:
         """Tell what is usable now, then of every change, until cancelled."""
@@ -208,7 +212,8 @@ class Links:
     async def _watch(self) -> None:
         async with AsyncIPRoute() as monitor, AsyncIPRoute() as questions:
             changed = asyncio.Event()
-            listener = asyncio.create_task(_listen(monitor, changed))
+            groups = _GROUPS | (RTMGRP_IPV4_ROUTE if self._routes else 0)
+            listener = asyncio.create_task(_listen(monitor, groups, changed))
             await self._look(questions)
             try:
                 while True:
@@ -223,14 +228,14 @@ class Links:
                 listener.cancel()
 
     async def _look(self, netlink: Any) -> None:  # noqa: ANN401 -- pyroute2 has no types
-        snapshot = await read_snapshot(netlink)
+        snapshot = await read_snapshot(netlink, routes=self._routes)
         for look in self._looks:
             look(snapshot)
 
 
-async def _listen(monitor: Any, changed: asyncio.Event) -> None:  # noqa: ANN401
+async def _listen(monitor: Any, groups: int, changed: asyncio.Event) -> None:  # noqa: ANN401
     try:
-        await monitor.bind(groups=_GROUPS)
+        await monitor.bind(groups=groups)
         changed.set()
         async for _message in monitor.get():
             changed.set()
@@ -238,8 +243,8 @@ async def _listen(monitor: Any, changed: asyncio.Event) -> None:  # noqa: ANN401
         changed.set()
 
 
-async def read_snapshot(netlink: Any) -> Snapshot:  # noqa: ANN401
-    """Read links, addresses and routes from the kernel."""
+async def read_snapshot(netlink: Any, *, routes: bool = True) -> Snapshot:  # noqa: ANN401
+    """Read links, addresses and, if wanted, routes from the kernel."""
     links = [
         Link(
             message["index"],
@@ -247,6 +252,7 @@ async def read_snapshot(netlink: Any) -> Snapshot:  # noqa: ANN401
             _has_carrier(message["flags"]),
             message["ifi_type"] == _ETHERNET,
             message.get_attr("IFLA_CARRIER_CHANGES") or 0,
+            message.get_attr("IFLA_MTU") or 0,
         )
         async for message in await netlink.get_links()
     ]
@@ -255,10 +261,11 @@ async def read_snapshot(netlink: Any) -> Snapshot:  # noqa: ANN401
         async for message in await netlink.get_addr(family=_AF_INET)
         if message["scope"] == _GLOBAL_SCOPE
     ]
-    routes: list[Route] = []
-    async for message in await netlink.get_routes(family=_AF_INET):
-        routes += _routes(message)
-    return Snapshot(tuple(links), tuple(addresses), tuple(routes))
+    found: list[Route] = []
+    if routes:
+        async for message in await netlink.get_routes(family=_AF_INET):
+            found += _routes(message)
+    return Snapshot(tuple(links), tuple(addresses), tuple(found))
 
 
 def _has_carrier(flags: int) -> bool:

@@ -28,6 +28,7 @@ from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.home_ports import HomePorts
 from flowbind.daemon.links import AccessLinks, HomeLinks, Links
 from flowbind.daemon.loop import EngineLoop
+from flowbind.daemon.measuring import Measuring
 from flowbind.daemon.nonces import chance, nonce
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.daemon.probes import Probes
@@ -72,6 +73,7 @@ def plane_settings(settings: MobileNodeSettings, identity: Identity | None = Non
         default_route=settings.default_route,
         broadcasts=settings.engine.broadcast_datagrams,
         home_broadcast=_home_broadcast(settings.engine),
+        mtu=settings.mtu,
         udp_tunnels=any(
             each.nat_traversal is not NatTraversal.OFF for each in settings.engine.interfaces
         ),
@@ -116,7 +118,10 @@ def run(settings: MobileNodeSettings) -> None:
         loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(MobileNodeRole(engine, loop), plane)
-        asyncio.run(_serve(engine, loop, ports, home_ports, links, probes, server, answers))
+        measuring = Measuring(plane)
+        asyncio.run(
+            _serve(engine, loop, ports, home_ports, links, probes, server, answers, measuring)
+        )
 
 
 def former_ports(records: Sequence[NodeRecord]) -> dict[str, int]:
@@ -161,6 +166,7 @@ async def _serve(
     probes: Probes,
     server: ControlServer,
     answers: Answers,
+    measuring: Measuring,
 ) -> None:
     running = asyncio.get_running_loop()
 
@@ -193,7 +199,8 @@ async def _serve(
     access = AccessLinks(engine.interfaces, engine.identity, link_changed)
     watched = HomeLinks(home_interfaces(config), home_link_changed, config.home_address)
     # An interface that has come up is known before its care-of address asks to be registered.
-    await process.until_told(Links(watched.look, access.look).watch())
+    links_of_host = Links(watched.look, access.look, measuring.look, routes=True)
+    await process.until_told(links_of_host.watch(), measuring.watch())
 
 
 def home_interfaces(config: MobileNodeConfig) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The data plane's door. The eBPF plane and its twin in memory pass the same test suite."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Protocol
@@ -56,6 +56,24 @@ class DataPlane(Protocol):
 
     def remove(self, home_address: IPv4Address) -> None:
         """Stop forwarding for a home address; one that is not known is no error."""
+        ...
+
+    def limit(
+        self, home_address: IPv4Address, ends: tuple[IPv4Address, IPv4Address], mtu: int | None
+    ) -> None:
+        """Send no outer packet of a node larger than this, in octets, to the far end of a tunnel.
+
+        `ends` are its outer addresses, the near one first; None limits it no more. A node that is
+        not known is no error. It is forgotten with the node, and when the plane is closed.
+        """
+        ...
+
+    def mtu(self, home_address: IPv4Address) -> int | None:
+        """Return the octets of the largest packet that a node is sent uncut; None if not known."""
+        ...
+
+    def measure(self) -> Iterator[IPv4Address]:
+        """Look again how large packets may be, node by node: interfaces or routes have changed."""
         ...
 
     def program_home_link(self, link: HomeLink | None) -> None:

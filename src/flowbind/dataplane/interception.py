@@ -8,21 +8,16 @@ neither does without the other. All of it can be done twice.
 
 from collections.abc import Collection
 from errno import ENOENT, ESRCH
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from socket import AF_INET
 from typing import Any, Final
 
 from pyroute2.netlink.exceptions import NetlinkError
 
 from flowbind.dataplane import netlink as kernel
-from flowbind.dataplane.netlink import PROTOCOL, Device, with_netlink
+from flowbind.dataplane.netlink import PROTOCOL, Device, host_route, with_netlink
 
 _NTF_PROXY: Final = 0x08
-
-
-def host_route(address: IPv4Address) -> IPv4Network:
-    """Return the network that is one address."""
-    return IPv4Network((address, 32))
 
 
 class Interception:

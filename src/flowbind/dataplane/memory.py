@@ -1,13 +1,14 @@
 """The data plane's twin in memory: the same decisions, no packets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 
 from flowbind.dataplane.base import FlowRecord, Reconciliation
+from flowbind.dataplane.mtu import Ends, Mtus
 from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.decision import Decision, Packet, decide
 from flowbind.model.home_link import HomeLink
-from flowbind.model.tunnel import NodeForwarding
+from flowbind.model.tunnel import LINK_MTU, NodeForwarding
 
 
 class MemoryDataPlane:
@@ -16,6 +17,7 @@ class MemoryDataPlane:
     def __init__(self) -> None:
         self._nodes: dict[IPv4Address, NodeForwarding] = {}
         self._home_link: HomeLink | None = None
+        self._mtus = Mtus(LINK_MTU, lambda _path: None, in_udp=False)
         self.closed = False
 
     def program(self, node: NodeForwarding) -> None:
@@ -26,6 +28,21 @@ class MemoryDataPlane:
     def remove(self, home_address: IPv4Address) -> None:
         """Stop forwarding for a home address."""
         self._nodes.pop(home_address, None)
+        self._mtus.forget(home_address)
+
+    def limit(self, home_address: IPv4Address, ends: Ends, mtu: int | None) -> None:
+        """Send no larger outer packets of a node to the far end of this tunnel."""
+        if home_address in self._nodes:
+            self._mtus.limit(home_address, ends, mtu)
+
+    def mtu(self, home_address: IPv4Address) -> int | None:
+        """Return the octets of the largest packet that a node is sent at once."""
+        node = self._nodes.get(home_address)
+        return self._mtus.of(node) if node else None
+
+    def measure(self) -> Iterator[IPv4Address]:
+        """No link changes here."""
+        return iter(())
 
     def program_home_link(self, link: HomeLink | None) -> None:
         """Be attached to this home link, to none with None."""

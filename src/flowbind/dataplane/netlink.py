@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from errno import EBUSY, EEXIST, EINVAL, ESRCH
 from ipaddress import IPv4Address, IPv4Network
@@ -37,6 +37,8 @@ _MAIN_TABLE: Final = 254
 _LOCAL_TABLE: Final = 255
 _BROADCAST: Final = 3
 _DEFAULT_METRIC: Final = 1
+_LOCKED_MTU: Final = 1 << 2
+"""In RTAX_LOCK: the MTU of a route also holds for packets that are forwarded by it."""
 _CLSACT_PARENTS: Final = (0xFFFFFFF2, 0xFFFFFFF3)
 _EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
 
@@ -56,19 +58,23 @@ T = TypeVar("T")
 
 
 class Wanted(Struct, frozen=True):
-    """How the device shall be. `home_address` is a mobile node's, `home_networks` an agent's.
+    """How the device shall be. `home_address` is a mobile node's, `home_networks` an agent's, some
+    with an MTU of their own in `mtu_of`.
 
     What is sent to `broadcasts` is received.
     """
 
     mtu: int
     home_networks: tuple[IPv4Network, ...] = ()
+    mtu_of: Mapping[IPv4Network, int] = {}
     home_address: IPv4Address | None = None
     default_route: bool = False
     broadcasts: tuple[IPv4Address, ...] = ()
 
 
-class _Route(Struct, frozen=True):
+class _Place(Struct, frozen=True):
+    """What makes one route another than the next: a second one in its place is refused."""
+
     network: IPv4Network
     table: int = _MAIN_TABLE
     metric: int = 0
@@ -115,56 +121,89 @@ class Device:
     def _set_routes(self, netlink: Any, wanted: Wanted) -> None:  # noqa: ANN401
         routes = _routes(wanted)
         held = self._held_routes(netlink)
-        for route in held - routes:
-            netlink.route("del", **self._arguments(route))
-        for route in routes - held:
-            self._add_route(netlink, route, wanted.home_address)
+        for place in held.keys() - routes.keys():
+            netlink.route("del", **self._arguments(place))
+        for place, mtu in routes.items():
+            if place not in held:
+                self._add_route(netlink, place, mtu, wanted.home_address)
+            elif held[place] != mtu:
+                self._replace_route(netlink, place, mtu)
 
-    def _add_route(self, netlink: Any, route: _Route, source: IPv4Address | None = None) -> None:  # noqa: ANN401
+    def _add_route(
+        self,
+        netlink: Any,  # noqa: ANN401
+        place: _Place,
+        mtu: int | None = None,
+        source: IPv4Address | None = None,
+    ) -> None:
         preferred = {"prefsrc": str(source)} if source else {}
         try:
-            netlink.route("add", **self._arguments(route), **preferred)
+            netlink.route("add", **self._arguments(place), **_metrics(mtu), **preferred)
         except NetlinkError as error:
             if error.code != EEXIST:
                 raise
-            table = "" if route.table == _MAIN_TABLE else f" in table {route.table}"
+            table = "" if place.table == _MAIN_TABLE else f" in table {place.table}"
             raise DataPlaneError(
-                f"{self.name}: there is a route to {route.network}{table} already"
+                f"{self.name}: there is a route to {place.network}{table} already"
             ) from error
+
+    def _replace_route(self, netlink: Any, place: _Place, mtu: int | None) -> None:  # noqa: ANN401
+        netlink.route("replace", **self._arguments(place), **_metrics(mtu))
 
     def add_route(self, netlink: Any, network: IPv4Network) -> None:  # noqa: ANN401
         """Lead a network to the device, if it does not yet. Raises DataPlaneError."""
-        route = _Route(network)
+        place = _Place(network)
         try:
-            self._add_route(netlink, route)
+            self._add_route(netlink, place)
         except DataPlaneError:
-            if route not in self._held_routes(netlink):
+            if place not in self._held_routes(netlink):
                 raise
+
+    def lead(self, network: IPv4Network, mtu: int | None) -> None:
+        """Lead a network to the device in packets of this size. Raises DataPlaneError.
+
+        What does not fit the kernel then cuts up, or refuses by ICMP, in front of the tunnel; None
+        leaves it to the device's MTU.
+        """
+        place = _Place(network)
+
+        def work(netlink: Any) -> None:  # noqa: ANN401
+            if place in self._held_routes(netlink):
+                self._replace_route(netlink, place, mtu)
+            else:
+                self._add_route(netlink, place, mtu)
+
+        with_netlink(self.name, work)
+
+    def lead_no_more(self, network: IPv4Network) -> None:
+        """Lead a network to the device no more than others do that it lies in."""
+        with_netlink(self.name, lambda netlink: self.delete_route(netlink, network))
 
     def delete_route(self, netlink: Any, network: IPv4Network) -> None:  # noqa: ANN401
         """Lead a network to the device no more."""
         try:
-            netlink.route("del", **self._arguments(_Route(network)))
+            netlink.route("del", **self._arguments(_Place(network)))
         except NetlinkError as error:
             if error.code != ESRCH:
                 raise
 
-    def _arguments(self, route: _Route) -> dict[str, Any]:
+    def _arguments(self, place: _Place) -> dict[str, Any]:
         return {
-            "dst": str(route.network),
+            "dst": str(place.network),
             "oif": self.ifindex,
-            "table": route.table,
-            "priority": route.metric,
+            "table": place.table,
+            "priority": place.metric,
         }
 
-    def _held_routes(self, netlink: Any) -> set[_Route]:  # noqa: ANN401
+    def _held_routes(self, netlink: Any) -> dict[_Place, int | None]:  # noqa: ANN401
+        """Return every route to the device, with its MTU if it has one of its own."""
         routes = netlink.get_routes(family=socket.AF_INET, oif=self.ifindex)
         return {
-            _Route(
+            _Place(
                 IPv4Network((each.get_attr("RTA_DST") or 0, each["dst_len"])),
                 each.get_attr("RTA_TABLE"),
                 each.get_attr("RTA_PRIORITY") or 0,
-            )
+            ): _mtu_of(each)
             for each in routes
             if each.get_attr("RTA_TABLE") != _LOCAL_TABLE
         }
@@ -209,17 +248,32 @@ class Device:
 
     def _remove_rules(self, netlink: Any) -> None:  # noqa: ANN401
         # The table, and so the rule, may be that of a mobile node beside this home agent.
-        if any(route.table == TABLE for route in self._held_routes(netlink)):
+        if any(place.table == TABLE for place in self._held_routes(netlink)):
             _drop_rules(netlink, _held_rules(netlink))
 
 
-def _routes(wanted: Wanted) -> set[_Route]:
+def host_route(address: IPv4Address) -> IPv4Network:
+    """Return the network that is one address."""
+    return IPv4Network((address, 32))
+
+
+def _routes(wanted: Wanted) -> dict[_Place, int | None]:
     if wanted.home_address is None:
-        return {_Route(network) for network in wanted.home_networks}
-    routes = {_Route(_EVERYWHERE, TABLE)}
+        plain: dict[_Place, int | None] = {_Place(each): None for each in wanted.home_networks}
+        return plain | {_Place(network): mtu for network, mtu in wanted.mtu_of.items()}
+    routes: dict[_Place, int | None] = {_Place(_EVERYWHERE, TABLE): None}
     if wanted.default_route:
-        routes.add(_Route(_EVERYWHERE, metric=_DEFAULT_METRIC))
+        routes[_Place(_EVERYWHERE, metric=_DEFAULT_METRIC)] = None
     return routes
+
+
+def _metrics(mtu: int | None) -> dict[str, Any]:
+    return {"metrics": {"mtu": mtu, "lock": _LOCKED_MTU}} if mtu else {}
+
+
+def _mtu_of(route: Any) -> int | None:  # noqa: ANN401
+    metrics = route.get_attr("RTA_METRICS")
+    return metrics.get_attr("RTAX_MTU") if metrics else None
 
 
 def _held_rules(netlink: Any) -> set[str]:  # noqa: ANN401

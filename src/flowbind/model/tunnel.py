@@ -16,6 +16,13 @@ Several paths may have it: the simultaneous bindings of RFC 5944, of which each 
 LINK_MTU = 1500
 """Octets of the largest packet on a link that nobody has said anything else of."""
 
+SMALLEST_LINK_MTU = 552
+"""Octets that every link is taken to carry. RFC 791 asks for 68; but whoever says that a link takes
+less than this is far more likely to lie, and Linux believes it of its own paths no more than we."""
+
+LARGEST_LINK_MTU = 65535
+"""Octets of the largest packet that there can be (RFC 791 3.1)."""
+
 UDP_TUNNEL_OVERHEAD = 12
 """Octets that a tunnel in UDP has more: UDP and MIP Tunnel Data (RFC 3519 4.2)."""
 

@@ -82,6 +82,7 @@ class NodeValue(ctypes.Structure):
 
     _fields_ = (
         ("generation", ctypes.c_uint32),
+        ("mtu", ctypes.c_uint32),
         ("slot", ctypes.c_uint8),
         ("path_count", ctypes.c_uint8),
         ("rule_count", ctypes.c_uint8),
@@ -166,7 +167,6 @@ class SettingsValue(ctypes.Structure):
         ("home_agent", ctypes.c_uint8 * 4),
         ("home_address", ctypes.c_uint8 * 4),
         ("device_ifindex", ctypes.c_uint32),
-        ("mtu", ctypes.c_uint32),
         ("shortcut", ctypes.c_uint32),
         ("shortcut_out", ctypes.c_uint32),
         ("broadcasts", ctypes.c_uint32),
@@ -213,9 +213,11 @@ def pack_path(path: Path, ifindex: int) -> PathValue:
     )
 
 
-def pack_node(node: NodeForwarding, ifindexes: list[int], generation: int, slot: int) -> bytes:
+def pack_node(
+    node: NodeForwarding, ifindexes: list[int], generation: int, slot: int, mtu: int
+) -> bytes:
     """Turn a node into a struct node; `ifindexes` go with its paths."""
-    value = NodeValue(generation, slot, len(node.paths), len(node.rules), 0)
+    value = NodeValue(generation, mtu, slot, len(node.paths), len(node.rules), 0)
     for index, (path, ifindex) in enumerate(zip(node.paths, ifindexes, strict=True)):
         value.paths[index] = pack_path(path, ifindex)
     return bytes(value)

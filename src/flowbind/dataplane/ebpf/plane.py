@@ -8,7 +8,7 @@ programs in the place of the attached ones, in one step each, so that no packet 
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -26,17 +26,14 @@ from flowbind.dataplane.base import (
 from flowbind.dataplane.ebpf import filters, layout, libbpf
 from flowbind.dataplane.ebpf.migration import Migration
 from flowbind.dataplane.ebpf.pins import Pins
-from flowbind.dataplane.interception import Interception, host_route, remove_proxies
+from flowbind.dataplane.interception import Interception, remove_proxies
+from flowbind.dataplane.mtu import Ends, Mtus
+from flowbind.dataplane.narrow import NarrowNodes, link_mtu
 from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.decision import Decision, Packet, decide
 from flowbind.model.flow import FlowRule
 from flowbind.model.home_link import HomeLink
-from flowbind.model.tunnel import (
-    LINK_MTU,
-    TUNNEL_OVERHEAD,
-    UDP_TUNNEL_OVERHEAD,
-    NodeForwarding,
-)
+from flowbind.model.tunnel import LINK_MTU, NodeForwarding
 from flowbind.model.tunnel import Path as TunnelPath
 
 OBJECT: Final = Path(__file__).parent / "objects" / "flowbind.bpf.o"
@@ -68,10 +65,10 @@ class EbpfSettings(Struct, frozen=True):
     `shortcut_out` neither do those from them. A mobile node's underlays are those of its paths.
     `home_address` is the mobile node's own, None as long as it has been given none. With
     `broadcasts` it takes what is broadcast at home, to everybody or to `home_broadcast`. With
-    `udp_tunnels` paths may be in UDP, for which the device leaves room. `home_link` is where the
+    `udp_tunnels` paths may be in UDP, for which room is left. `home_link` is where the
     nodes of a home agent are at home, None if its networks are virtual; with `discovery` the host
-    itself receives what is sent to the broadcast addresses of those. `mtu` is the smallest of the
-    links'.
+    itself receives what is sent to the broadcast addresses of those. No link is taken to be larger
+    than `mtu`.
     """
 
     role: Role
@@ -90,12 +87,6 @@ class EbpfSettings(Struct, frozen=True):
     home_broadcast: IPv4Address | None = None
     mtu: int = LINK_MTU
     udp_tunnels: bool = False
-
-    @property
-    def device_mtu(self) -> int:
-        """The octets of the largest packet that fits into every tunnel there may be."""
-        more = UDP_TUNNEL_OVERHEAD if self.udp_tunnels else 0
-        return self.mtu - TUNNEL_OVERHEAD - more
 
 
 class EbpfDataPlane:
@@ -119,6 +110,9 @@ class EbpfDataPlane:
         self._maps = {name: bpf_object.map(name) for name in bpf_object.map_names()}
         link = settings.home_link
         self._interception = Interception(device, link) if link else None
+        self._mtus = Mtus(settings.mtu, link_mtu, in_udp=settings.udp_tunnels)
+        kept = device if settings.role is Role.HOME_AGENT else None
+        self._narrow = NarrowNodes(settings.device, kept, self._mtus.ordinary)
         self._open = True
         self.warnings: list[str] = []
 
@@ -133,6 +127,7 @@ class EbpfDataPlane:
             # Where tunnels that forward already arrive; their paths may never be programmed again.
             links = self._links_in_use()
         programs = {name: self._link_program(name) for name in links}
+        self._narrow.found(self._mtus_held())
         self._write_settings()
         device_fd = self._object.program_fd(self._programs.device)
         self._filters.attach(settings.device, filters.EGRESS, device_fd)
@@ -152,8 +147,9 @@ class EbpfDataPlane:
         settings = self._settings
         self._device.configure(
             netlink.Wanted(
-                settings.device_mtu,
+                self._narrow.device_mtu,
                 self._networks(),
+                self._narrow.routes,
                 settings.home_address,
                 settings.default_route,
                 self._broadcasts(),
@@ -177,7 +173,7 @@ class EbpfDataPlane:
     def _networks(self) -> tuple[IPv4Network, ...]:
         """What leads to the device: with a home link only the nodes that are away from it."""
         if self._interception:
-            return tuple(host_route(home_address) for home_address in self._away())
+            return tuple(netlink.host_route(home_address) for home_address in self._away())
         return self._settings.home_networks
 
     def _broadcasts(self) -> tuple[IPv4Address, ...]:
@@ -202,7 +198,6 @@ class EbpfDataPlane:
             home_agent=layout.octets(self._settings.home_agent),
             home_address=layout.octets(home_address),
             device_ifindex=self._device.ifindex,
-            mtu=self._settings.device_mtu,
             shortcut=int(self._settings.shortcut),
             shortcut_out=int(self._settings.shortcut_out),
             broadcasts=int(self._settings.broadcasts),
@@ -246,10 +241,12 @@ class EbpfDataPlane:
         ifindexes = [
             netlink.index_of(path.interface) if path.interface else 0 for path in node.paths
         ]
-        value = layout.pack_node(node, ifindexes, generation % (1 << 32), slot)
+        mtu = self._mtus.of(node)
+        value = layout.pack_node(node, ifindexes, generation % (1 << 32), slot, mtu)
         self._maps["nodes_map"].update(node.home_address.packed, value)
         if self._interception:
             self._interception.intercept(node.home_address)
+        self._narrow.lead(node.home_address, mtu, routed=bool(self._interception))
         self._assume(node)
 
     def _node(self, home_address: IPv4Address) -> layout.NodeValue | None:
@@ -263,6 +260,47 @@ class EbpfDataPlane:
         self._maps["nodes_map"].delete(home_address.packed)
         for slot in (0, 1):
             self._maps["policies_map"].delete(layout.policy_key(home_address, slot))
+        self._mtus.forget(home_address)
+        self._narrow.lead(home_address, self._mtus.ordinary, routed=False)
+
+    # ---- MTU
+
+    def _mtus_held(self) -> dict[IPv4Address, int]:
+        return {
+            IPv4Address(key): layout.NodeValue.from_buffer_copy(value).mtu
+            for key, value in self._maps["nodes_map"].items()
+        }
+
+    def limit(self, home_address: IPv4Address, ends: Ends, mtu: int | None) -> None:
+        """Send no larger outer packets of a node to the far end of this tunnel."""
+        if self._node(home_address):
+            self._mtus.limit(home_address, ends, mtu)
+            self._measure(home_address)
+
+    def mtu(self, home_address: IPv4Address) -> int | None:
+        """Return the octets of the largest packet that a node is sent at once."""
+        value = self._node(home_address)
+        return value.mtu if value else None
+
+    def measure(self) -> Iterator[IPv4Address]:
+        """Look again how large packets may be: an interface or a route has changed.
+
+        Returns the nodes, one after the other as they are done.
+        """
+        for key in [key for key, _value in self._maps["nodes_map"].items()]:
+            home_address = IPv4Address(key)
+            self._measure(home_address)
+            yield home_address
+
+    def _measure(self, home_address: IPv4Address) -> None:
+        value = self._node(home_address)
+        if value is None:
+            return
+        mtu = self._mtus.of(NodeForwarding(home_address, self._paths(value)))
+        if mtu != value.mtu:
+            value.mtu = mtu
+            self._maps["nodes_map"].update(home_address.packed, bytes(value))
+        self._narrow.lead(home_address, mtu, routed=bool(self._interception))
 
     def program_home_link(self, link: HomeLink | None) -> None:
         """Attach this mobile node to its home link exactly as said, to none with None."""
@@ -291,11 +329,14 @@ class EbpfDataPlane:
         )
 
     def _unpack(self, home_address: IPv4Address, value: layout.NodeValue) -> NodeForwarding:
-        paths = tuple(
+        rules = self._read_rules(home_address, value)
+        return NodeForwarding(home_address, self._paths(value), rules)
+
+    def _paths(self, value: layout.NodeValue) -> tuple[TunnelPath, ...]:
+        return tuple(
             layout.unpack_path(path, _name_of(path.ifindex))
             for path in value.paths[: value.path_count]
         )
-        return NodeForwarding(home_address, paths, self._read_rules(home_address, value))
 
     def _read_rules(
         self, home_address: IPv4Address, value: layout.NodeValue

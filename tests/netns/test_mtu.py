@@ -1,0 +1,90 @@
+"""Links of any size on the way: what fits arrives, what does not is cut up or answered."""
+
+import errno
+import socket
+
+import pytest
+
+from flowbind.model.binding import Encapsulation
+from tests.dataplane.kernel import run
+from tests.netns.hosts import CORRESPONDENT, HOME, exchange, inside, socket_in, transfer
+
+pytestmark = pytest.mark.root
+
+MN, CN = ("mn", HOME), ("cn", CORRESPONDENT)
+IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 14, 10, 2
+UDP_IN_IPV4 = 28
+
+
+@pytest.fixture
+def resize():
+    """Give links another MTU, at both of their ends; they get their old one again."""
+    changed = []
+
+    def change(mtu, *ends):
+        for host, device in ends:
+            with inside(host):
+                run("ip", "link", "set", device, "mtu", str(mtu))
+            changed.append((host, device))
+
+    yield change
+    change(1500, *changed.copy())
+    for host in ("cn", "mn"):
+        with inside(host):
+            run("ip", "route", "flush", "cache")
+
+
+def whole(host, address):
+    """A socket whose datagrams must not be cut up."""
+    made = socket_in(host, socket.SOCK_DGRAM, address)
+    made.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    return made
+
+
+def is_told(sender, receiver, octets, mtu):
+    """Send a packet that is too big for its tunnel, and hear what would not be."""
+    with whole(*sender) as here:
+        here.connect((str(receiver[1]), 9))
+        with pytest.raises(OSError) as refused:  # noqa: PT011, PT012 -- the number tells, either may
+            here.send(bytes(octets - UDP_IN_IPV4))
+            here.recv(1)
+        assert refused.value.errno == errno.EMSGSIZE
+        assert here.getsockopt(socket.IPPROTO_IP, IP_MTU) == mtu
+
+
+def all_fits(sender, receiver, mtu):
+    """Send the largest datagram that goes in one piece, some that do not, and a download."""
+    with (
+        socket_in(receiver[0], socket.SOCK_DGRAM, receiver[1]) as there,
+        whole(*sender) as here,
+    ):
+        here.sendto(bytes(mtu - UDP_IN_IPV4), there.getsockname())
+        assert len(there.recv(1 << 16)) == mtu - UDP_IN_IPV4
+    for octets in (mtu - UDP_IN_IPV4 + 1, 20_000, 60_000):
+        exchange(sender, receiver, bytes(octets))
+    transfer(sender, receiver)
+
+
+def nothing_was_dropped(*ends):
+    for each in ends:
+        statistics = each.plane.statistics()
+        dropped = {name: value for name, value in statistics.items() if name.startswith("drop_")}
+        assert set(dropped.values()) == {0}, dropped
+
+
+@pytest.mark.parametrize("shortcut", [True, False], ids=["shortcut", "routed"])
+@pytest.mark.parametrize("mtu", [1280, 1400, 1500, 9000])
+def test_every_size_of_link(tunnels, resize, offload, mtu, shortcut):
+    resize(9000, ("cn", "ha0"), ("ha", "cn0"))
+    resize(mtu, ("ha", "mn0"), ("mn", "ha0"))
+    resize(9000, ("ha", "mn1"), ("mn", "ha1"))
+    agent, mobile = tunnels(Encapsulation.GRE, shortcut=shortcut, mtu=9000)
+    assert agent.plane.mtu(HOME) == mtu - 24
+    # The node was given no larger size than an ordinary one.
+    up = min(mtu, 1500) - 24
+    assert mobile.plane.mtu(HOME) == up
+    is_told(CN, MN, mtu, mtu - 24)
+    is_told(MN, CN, 9000, up)
+    all_fits(CN, MN, mtu - 24)
+    all_fits(MN, CN, up)
+    nothing_was_dropped(agent, mobile)
