@@ -82,12 +82,14 @@ static __always_inline __u8 path_of_copy(struct __sk_buff *skb, const struct nod
 /* Send a packet of `octets` through this path of its node, and copies where the path stands for
  * several, but for what is a copy itself. */
 static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length, __u32 octets,
-				       const struct node *node, __u8 index, int is_copy,
+				       const struct node *node, __u64 index, int is_copy,
 				       const struct iphdr *inner, const struct settings *own)
 {
 	const struct path *path;
 	__u32 length;
 
+	/* One register from the check to the use, or the verifier does not see that it was checked. */
+	barrier_var(index);
 	if (index == PATH_DROP)
 		return refuse(COUNTER_DROP_BY_RULE);
 	if (index >= MAX_PATHS)
@@ -128,7 +130,7 @@ static __always_inline int device_egress(struct __sk_buff *skb, int toward_node)
 		return refuse(COUNTER_DROP_NO_BINDING);
 	octets = ipv4_length(skb, 0, &inner);
 	copy = path_of_copy(skb, node);
-	index = copy == PATH_NONE ? choose_path(node, &key, octets) : copy;
+	index = copy == PATH_NONE ? choose_path(node, &inner, &key, octets) : copy;
 	return into_tunnel(skb, 0, octets, node, index, copy != PATH_NONE, &inner, own);
 }
 

@@ -7,6 +7,7 @@
 #ifndef FLOWBIND_FLOW_H
 #define FLOWBIND_FLOW_H
 
+#include "fragments.h"
 #include "maps.h"
 #include "parsing.h"
 
@@ -75,6 +76,36 @@ __noinline __u32 spread(const struct node *node, __u32 hash)
 	return chosen;
 }
 
+/* One of the paths that can send, by their weights: `number` is any at all. */
+__noinline __u32 path_by_number(const struct node *node, __u32 number)
+{
+	__u32 total = 0, before = 0, place;
+
+	if (!node)
+		return PATH_NONE;
+	for (__u32 i = 0; i < MAX_PATHS && i < node->path_count; i++)
+		total += node->paths[i].transmit ? node->paths[i].weight : 0;
+	place = (__u64)number * total >> 32;
+	for (__u32 i = 0; i < MAX_PATHS && i < node->path_count; i++) {
+		before += node->paths[i].transmit ? node->paths[i].weight : 0;
+		if (place < before)
+			return i;
+	}
+	return PATH_NONE;
+}
+
+/* A path for this packet alone. All fragments of one have the same Identification. */
+static __always_inline __u8 path_by_packet(const struct node *node, const struct iphdr *ip)
+{
+	__u32 number;
+
+	if (is_fragment(ip))
+		number = mix(mix(ip->saddr ^ mix(ip->daddr)) ^ ip->id);
+	else
+		number = bpf_get_prandom_u32();
+	return path_by_number(node, number);
+}
+
 static __always_inline int within(__u32 value, __u32 start, __u32 last)
 {
 	return value - start <= last - start;
@@ -133,32 +164,59 @@ static __always_inline void decide(const struct node *node, const struct flow_ke
 	}
 	if (flow->rule == RULE_NONE)
 		flow->path = spread(node, flow_hash(key));
-	flow->bid = flow->path < MAX_PATHS ? node->paths[flow->path].bid : 0;
+	flow->bid = flow->path < MAX_PATHS ? node->paths[flow->path].bid : PLAIN_BID;
+	/* Paths without a BID are all sent to: there is nothing to spread. */
+	if (flow->rule == RULE_NONE && node->balance == BALANCE_PACKET && flow->bid != PLAIN_BID) {
+		flow->path = PATH_BY_PACKET;
+		flow->bid = PLAIN_BID;
+	}
 }
 
-/* The path of a packet, remembered for the rest of its flow. Returns an index or PATH_*. */
-static __always_inline __u8 choose_path(const struct node *node, const struct flow_key *key,
-					__u32 octets)
+/* Whether the cache has the decision for a flow, and has it by what is in force now. */
+static __always_inline int is_current(const struct flow *known, const struct node *node)
 {
-	struct flow *known = bpf_map_lookup_elem(&flows_map, key);
+	return known && known->generation == node->generation;
+}
+
+/* Decide for a flow that the cache does not know or no longer knows, and remember it. */
+static __always_inline __u8 decide_anew(const struct node *node, const struct flow_key *key,
+					const struct flow *known, __u32 octets)
+{
 	struct flow flow = {};
 
-	if (known && known->generation == node->generation) {
-		known->last_seen_ns = bpf_ktime_get_ns();
-		known->packets++;
-		known->octets += octets;
-		return known->path;
-	}
-	if (known) {
-		flow.packets = known->packets;
-		flow.octets = known->octets;
-	}
+	if (known)
+		flow = *known;
 	decide(node, key, &flow);
 	flow.last_seen_ns = bpf_ktime_get_ns();
+	if (!flow.first_seen_ns)
+		flow.first_seen_ns = flow.last_seen_ns;
 	flow.packets++;
 	flow.octets += octets;
 	bpf_map_update_elem(&flows_map, key, &flow, BPF_ANY);
 	return flow.path;
+}
+
+/* The path of a packet of `octets`, remembered for the rest of its flow. Returns an index or
+ * PATH_NONE or PATH_DROP. The key is that of the packet; for a later fragment it becomes that of
+ * the first one. */
+static __always_inline __u8 choose_path(const struct node *node, const struct iphdr *ip,
+					struct flow_key *key, __u32 octets)
+{
+	struct flow *known;
+	__u8 path;
+
+	if (is_fragment(ip))
+		follow_first_fragment(ip, key);
+	known = bpf_map_lookup_elem(&flows_map, key);
+	if (is_current(known, node)) {
+		known->last_seen_ns = bpf_ktime_get_ns();
+		known->packets++;
+		known->octets += octets;
+		path = known->path;
+	} else {
+		path = decide_anew(node, key, known, octets);
+	}
+	return path == PATH_BY_PACKET ? path_by_packet(node, ip) : path;
 }
 
 #endif

@@ -6,11 +6,13 @@
  *   device egress   home_agent_device                         mobile_node_device
  *   link ingress    home_agent_link (out of and into tunnels) mobile_node_link
  *
- * A link without Ethernet headers, such as a modem's, takes the program named `raw`. Nothing here
+ * A link without Ethernet headers, such as a modem's, takes the program named `raw`. Those named
+ * `explain` are attached nowhere: the daemon runs them to tell what becomes of a packet. Nothing here
  * waits for a daemon: while it restarts, packets go on by what the maps say. What is none of our
  * business is left with TC_ACT_UNSPEC to whatever else is attached to the link, then to the stack.
  */
 #include "decapsulate.h"
+#include "explain.h"
 
 /* A packet with IP options in its outer header is no tunnel that either end would send. */
 static __always_inline int load_outer(struct __sk_buff *skb, __u32 mac_length, struct iphdr *outer)
@@ -78,6 +80,18 @@ SEC("tc")
 int mobile_node_raw(struct __sk_buff *skb)
 {
 	return mobile_node_ingress(skb, 0);
+}
+
+SEC("tc")
+int home_agent_explain(struct __sk_buff *skb)
+{
+	return explain(skb, 1);
+}
+
+SEC("tc")
+int mobile_node_explain(struct __sk_buff *skb)
+{
+	return explain(skb, 0);
 }
 
 char license_of_programs[] SEC("license") = "GPL";

@@ -27,12 +27,15 @@
 #define MAX_WEIGHT 16
 #define MAX_NODES (1 << 20)
 #define MAX_FLOWS (1 << 17)
+#define MAX_FRAGMENTED (1 << 14)
 
 /* In place of the BID of a binding that has none. */
 #define PLAIN_BID 0
 /* In place of an index into a node's paths. */
 #define PATH_NONE 255
 #define PATH_DROP 254
+/* In place of it too: any of those that can send, for each packet anew. */
+#define PATH_BY_PACKET 253
 /* In place of the number of a rule: the weighted spread decided. */
 #define RULE_NONE 255
 
@@ -62,7 +65,7 @@ struct node {
 	__u8 slot;
 	__u8 path_count;
 	__u8 rule_count;
-	__u8 reserved;
+	__u8 balance; /* BALANCE_*: what is spread over the paths where no rule decides */
 	struct path paths[MAX_PATHS];
 };
 
@@ -89,6 +92,9 @@ struct rule {
 	__u8 bid_count;
 	__u8 bids[MAX_BIDS];
 };
+
+#define BALANCE_FLOW 0
+#define BALANCE_PACKET 1
 
 #define NEEDS_PORTS 1
 #define NEEDS_SPI 2
@@ -124,6 +130,7 @@ struct flow_key {
 };
 
 struct flow {
+	__u64 first_seen_ns;
 	__u64 last_seen_ns;
 	__u64 packets;
 	__u64 octets;
@@ -132,6 +139,29 @@ struct flow {
 	__u8 rule;
 	__u8 bid;
 	__u8 reserved;
+};
+
+/* A packet that was cut up, and the flow that its first fragment belongs to. */
+struct fragment_key {
+	__be32 source;
+	__be32 destination;
+	__be16 id;
+	__u8 protocol;
+	__u8 reserved;
+};
+
+struct fragment {
+	__u64 seen_ns;
+	struct flow_key flow;
+	__u32 reserved;
+};
+
+/* What the programs `explain` leave at the head of the packet that they are asked about. */
+struct explanation {
+	struct flow flow;
+	__u8 has_node;
+	__u8 is_cached; /* the flow is the one of the cache, with what it counted */
+	__u8 reserved[6];
 };
 
 /* The daemon's own settings. A mobile node that asked for broadcasts takes those to everybody and to
@@ -175,6 +205,13 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct flow);
 } flows_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FRAGMENTED);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
+} fragments_map SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -91,7 +91,7 @@ static __always_inline int has_ports(__u8 protocol)
 }
 
 /* Fill a flow key from an inner packet. `toward_node`: source is the correspondent.
- * Later fragments carry neither ports nor SPI, and so never match a rule that asks for them. */
+ * Later fragments carry neither ports nor SPI; fragments.h finds those of the first. */
 static __always_inline void load_flow_key(struct __sk_buff *skb, __u32 offset, __u32 header,
 					  const struct iphdr *ip, int toward_node,
 					  struct flow_key *key)

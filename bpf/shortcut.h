@@ -46,7 +46,7 @@ static __always_inline int shortcut_ingress(struct __sk_buff *skb, __u32 mac_len
 	if (decrement_ttl(skb, mac_length, inner))
 		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
 	octets = ipv4_length(skb, mac_length, inner);
-	index = choose_path(node, &key, octets);
+	index = choose_path(node, inner, &key, octets);
 	return into_tunnel(skb, mac_length, octets, node, index, 0, inner, own);
 }
 

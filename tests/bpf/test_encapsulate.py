@@ -167,7 +167,7 @@ def chosen(agent, packet):
     return IP(after_ethernet(outcome.packet)).dst
 
 
-@pytest.mark.rfc("6088", "3.1")
+@pytest.mark.rfc("6088", "3.1", "TS-2", "TS-4", "TS-6")
 @pytest.mark.parametrize(
     ("selector", "matching", "other"),
     [
@@ -194,17 +194,6 @@ def test_a_drop_rule_drops(agent):
     agent.plane.program(node([path(1)], [drop(**udp_to(40000))]))
     assert chosen(agent, down()) is None
     assert chosen(agent, down(UDP(sport=5004, dport=40001))) == "192.0.2.1"
-
-
-def test_a_later_fragment_never_matches_a_port(agent):
-    """Its first octets are payload and look like the very ports that the rule names."""
-    rule = forward(2, **udp_to(40000))
-    agent.plane.program(node([path(1), path(2)], [rule, forward(1)]))
-    ports = UDP(sport=5004, dport=40000)
-    assert chosen(agent, down(ports / Raw(bytes(24)), flags="MF")) == "192.0.2.2"
-    assert chosen(agent, down(Raw(bytes(ports) + bytes(24)), proto=17, flags=0, frag=3)) == (
-        "192.0.2.1"
-    )
 
 
 def test_a_packet_too_short_for_its_ports_matches_no_port(agent):

@@ -30,6 +30,8 @@ OTHERWISE: Final = "otherwise"
 _TITLES: Final = {
     "7629": "RFC 7629: Flow-Binding Support for Mobile IP",
     "5944": "RFC 5944: IP Mobility Support for IPv4",
+    "6088": "RFC 6088: Traffic Selectors for Flow Bindings",
+    "6089": "RFC 6089: Flow Bindings in Mobile IPv6, where RFC 7629 is silent",
     "5446": "RFC 5446: Service Selection for Mobile IPv4",
     "3115": "RFC 3115: Mobile IP Vendor/Organization-Specific Extensions",
     "4636": "RFC 4636: Foreign Agent Error Extension for Mobile IPv4",

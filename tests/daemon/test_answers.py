@@ -65,7 +65,7 @@ class BusyPlane(MemoryDataPlane):
 
     def flows(self):
         packet = Packet(IPv4Address("203.0.113.9"), HOME, 17, 5060, 40000)
-        return (FlowRecord(packet, "forward", 2, 0, 12, 3400, 1.5),)
+        return (FlowRecord(packet, "forward", 2, 0, 12, 3400, 20.0, 1.5),)
 
     def statistics(self):
         return {"encapsulated_packets": 12}

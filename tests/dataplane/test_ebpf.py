@@ -21,7 +21,14 @@ from tests.dataplane.nodes import HOME, OTHER_HOME, drop, forward, node, path, u
 pytestmark = pytest.mark.root
 
 EVERYWHERE = ("route", "show", "table", "all")
-MAPS = ["counters_map", "flows_map", "nodes_map", "policies_map", "settings_map"]
+MAPS = [
+    "counters_map",
+    "flows_map",
+    "fragments_map",
+    "nodes_map",
+    "policies_map",
+    "settings_map",
+]
 
 
 def state():

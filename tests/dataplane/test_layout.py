@@ -19,6 +19,9 @@ STRUCTS = {
     "policy_key": layout.PolicyKey,
     "flow_key": layout.FlowKey,
     "flow": layout.FlowValue,
+    "fragment_key": layout.FragmentKey,
+    "fragment": layout.FragmentValue,
+    "explanation": layout.Explained,
     "settings": layout.SettingsValue,
 }
 
@@ -92,6 +95,7 @@ def test_constants_are_those_of_the_programs():
         "MAX_WEIGHT": MAX_WEIGHT,
         "PATH_NONE": layout.PATH_NONE,
         "PATH_DROP": layout.PATH_DROP,
+        "PATH_BY_PACKET": layout.PATH_BY_PACKET,
         "RULE_NONE": layout.RULE_NONE,
         "NEEDS_PORTS": layout.NEEDS_PORTS,
         "NEEDS_SPI": layout.NEEDS_SPI,

@@ -10,7 +10,7 @@ from flowbind.model.binding import Encapsulation
 from flowbind.model.decision import Decision, paths_taken
 from flowbind.model.flow import FlowRule
 from flowbind.model.home_link import HomeLink
-from flowbind.model.tunnel import SMALLEST_LINK_MTU
+from flowbind.model.tunnel import SMALLEST_LINK_MTU, Balance
 from flowbind.wire.iana import FlowAction, SelectorFormat
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 from tests.dataplane.nodes import (
@@ -178,6 +178,33 @@ def test_a_lost_path_moves_only_its_own_flows(plane):
     after = [plane.decide(packet(remote_port=port)).bid for port in range(1, 300)]
     moved = {was for was, now in zip(before, after, strict=True) if was != now}
     assert moved == {2}
+
+
+def test_spreads_each_packet_where_it_is_told_to(plane):
+    programmed = structs.replace(
+        node([path(1), path(2)], [forward(2, **udp_to(53)), drop(**udp_to(54))]),
+        balance=Balance.PACKET,
+    )
+    plane.program(programmed)
+    assert plane.nodes() == (programmed,)
+    decision = plane.decide(packet())
+    assert decision.by_packet
+    assert decision == Decision("forward")
+    # Rules bind all the same.
+    assert plane.decide(packet(local_port=53)) == Decision("forward", bid=2, rule=0)
+    assert plane.decide(packet(local_port=54)) == Decision("drop", rule=1)
+    plane.program(structs.replace(programmed, balance=Balance.FLOW))
+    assert not plane.decide(packet()).by_packet
+
+
+def test_what_has_no_bid_is_sent_to_all_and_not_spread(plane):
+    paths = [path(0, remote=IPv4Address(f"192.0.2.{end}")) for end in (1, 2)]
+    programmed = structs.replace(node(paths), balance=Balance.PACKET)
+    plane.program(programmed)
+    assert plane.decide(packet()) == Decision("forward", bid=0)
+    none_sends = structs.replace(paths[0], transmit=False)
+    plane.program(structs.replace(programmed, paths=(none_sends,)))
+    assert plane.decide(packet()) == Decision("no-path")
 
 
 def test_reconciling_leaves_alone_what_is_right(plane):

@@ -160,6 +160,7 @@ def test_a_rule_moves_a_flow_uplink(tunnels):
         assert received_on("ha", interface) - before >= 20
 
 
+@pytest.mark.rfc("6088", "3.1", "TS-3")
 def test_the_same_rule_selects_both_directions(tunnels):
     """A selector's source is the correspondent, also at the node for what it sends."""
     rule = drop(protocol=Span(UDP), source_port=Span(5004))

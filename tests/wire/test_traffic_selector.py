@@ -83,7 +83,7 @@ def test_each_field_has_its_flag_and_its_size(number, flag, field, octets):
     assert encode_selector(both)[:4] == selector(flag | flag >> 1)
 
 
-@pytest.mark.rfc("6088", "3.1")
+@pytest.mark.rfc("6088", "3.1", "TS-1")
 @pytest.mark.rfc("6088", "3.2")
 @pytest.mark.parametrize(("number", "flag", "field", "octets"), FIELDS)
 def test_each_field_is_checked(number, flag, field, octets):
@@ -102,7 +102,7 @@ def test_each_field_is_checked(number, flag, field, octets):
         assert refused.value.code is ReplyCode.POORLY_FORMED_REQUEST
 
 
-@pytest.mark.rfc("6088", "3.1")
+@pytest.mark.rfc("6088", "3.1", "TS-2")
 @pytest.mark.parametrize("number", [IPV4, IPV6])
 def test_no_flag_at_all_means_everything(number):
     assert decode_selector(number, bytes(4)) == TrafficSelector(format=number)
@@ -114,7 +114,7 @@ def test_less_than_a_flag_word_is_refused(octets):
         decode_selector(IPV4, bytes(octets))
 
 
-@pytest.mark.rfc("6088", "3.1")
+@pytest.mark.rfc("6088", "3.1", "TS-5")
 @pytest.mark.parametrize("number", [IPV4, IPV6])
 def test_reserved_bits_are_ignored_and_sent_as_zero(number):
     decoded = decode_selector(number, selector(RESERVED[number]))
@@ -123,7 +123,7 @@ def test_reserved_bits_are_ignored_and_sent_as_zero(number):
     assert encode_selector(decoded) == bytes(4)
 
 
-@pytest.mark.rfc("6088", "3.1")
+@pytest.mark.rfc("6088", "3.1", "TS-4")
 def test_the_two_low_bits_of_ds_do_not_count():
     # Not reversed: both ends mean the code point 46.
     decoded = decode_selector(IPV4, bytes.fromhex("00300000 bb b8"))

@@ -24,7 +24,10 @@ class Role(StrEnum):
 
 
 class FlowRecord(Struct, frozen=True):
-    """One live flow, as forwarded by this end."""
+    """One live flow, as forwarded by this end. `age_s` counts from its first packet.
+
+    `bid` None with the verdict "forward" stands for another path for each packet.
+    """
 
     packet: Packet
     verdict: str
@@ -32,6 +35,7 @@ class FlowRecord(Struct, frozen=True):
     rule: int | None
     packets: int
     octets: int
+    age_s: float
     idle_s: float
 
 
@@ -93,7 +97,7 @@ class DataPlane(Protocol):
         ...
 
     def decide(self, packet: Packet) -> Decision:
-        """Tell what the plane does with such a packet, without counting it."""
+        """Tell what the plane does with such a packet, without counting or remembering it."""
         ...
 
     def flows(self) -> tuple[FlowRecord, ...]:

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from flowbind.model.flow import FlowRule
-from flowbind.model.tunnel import NodeForwarding, Path
+from flowbind.model.tunnel import PLAIN_BID, Balance, NodeForwarding, Path
 from flowbind.wire.iana import FlowAction, SelectorFormat
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 
@@ -24,7 +24,9 @@ _DS_MASK: Final = 0xFC
 class Packet(Struct, frozen=True):
     """The fields of an inner packet that a decision depends on. Ports are 0 where there are none.
 
-    `remote` is the correspondent's end and `local` the home address' end, whoever sent it.
+    `remote` is the correspondent's end and `local` the home address' end, whoever sent it. A
+    `fragment` is a later one, without ports and SPI; by its `identification` the data plane knows
+    the first fragment, if that came by.
     """
 
     remote: IPv4Address
@@ -35,19 +37,27 @@ class Packet(Struct, frozen=True):
     dscp: int = 0
     spi: int = 0
     fragment: bool = False
+    identification: int = 0
 
 
 class Decision(Struct, frozen=True):
     """What becomes of a packet, and why.
 
     `verdict` is "forward", "drop", "no-node" or "no-path". `rule` is the index of the rule that
-    decided, None for the weighted spread. `bid` is the path, None where there is none; PLAIN_BID
-    stands for every path without a BID.
+    decided, None for the weighted spread. `bid` is the path; PLAIN_BID stands for every path
+    without a BID, None for no path, or with the verdict "forward" for another one for each packet.
+    `cached_generation` is that of the node when it was decided, if a flow cache remembers it.
     """
 
     verdict: str
     bid: int | None = None
     rule: int | None = None
+    cached_generation: int | None = None
+
+    @property
+    def by_packet(self) -> bool:
+        """Whether each packet is sent by another path."""
+        return self.verdict == "forward" and self.bid is None
 
 
 def mix(value: int) -> int:
@@ -125,12 +135,16 @@ def decide(node: NodeForwarding, packet: Packet) -> Decision:
         if bid is not None:
             return Decision("forward", bid=bid, rule=index)
     path = spread(node.paths, flow_hash(packet))
-    return Decision("forward", bid=path.bid) if path else Decision("no-path")
+    if path is None:
+        return Decision("no-path")
+    by_packet = node.balance is Balance.PACKET and path.bid != PLAIN_BID
+    return Decision("forward", bid=None if by_packet else path.bid)
 
 
 def paths_taken(node: NodeForwarding, decision: Decision) -> tuple[Path, ...]:
     """Return the paths that a packet leaves by: one, or without a BID each of them.
 
+    None are returned where each packet has a path of its own.
     Bindings without a BID are simultaneous ones, and each care-of address gets a copy of the packet
     (RFC 5944 4.2.3).
     """

@@ -1,5 +1,6 @@
 """What the data plane is asked to forward: a projection of the engine's tables."""
 
+from enum import StrEnum, unique
 from ipaddress import IPv4Address, IPv6Network
 
 from msgspec import Struct
@@ -86,6 +87,14 @@ def overhead(path: Path) -> int:
     return overhead_by(path.encapsulation, in_udp=path.in_udp)
 
 
+@unique
+class Balance(StrEnum):
+    """What is spread over the paths by their weights where no rule decides."""
+
+    FLOW = "flow"
+    PACKET = "packet"
+
+
 class NodeForwarding(Struct, frozen=True, omit_defaults=True):
     """Everything that the data plane knows of one home address.
 
@@ -97,3 +106,4 @@ class NodeForwarding(Struct, frozen=True, omit_defaults=True):
     paths: tuple[Path, ...] = ()
     rules: tuple[FlowRule, ...] = ()
     prefixes: tuple[IPv6Network, ...] = ()
+    balance: Balance = Balance.FLOW

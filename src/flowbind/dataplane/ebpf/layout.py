@@ -7,13 +7,14 @@ from typing import Any, Final
 from flowbind.model.binding import Encapsulation
 from flowbind.model.decision import PROTOCOLS_WITH_PORTS, PROTOCOLS_WITH_SPI, usable_bid
 from flowbind.model.flow import FlowRule
-from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, NodeForwarding, Path
+from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, Balance, NodeForwarding, Path
 from flowbind.wire.flow_binding import MAX_BIDS
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 
 PATH_NONE: Final = 255
 PATH_DROP: Final = 254
+PATH_BY_PACKET: Final = 253
 RULE_NONE: Final = 255
 
 NEEDS_PORTS: Final = 1
@@ -41,6 +42,9 @@ COUNTERS: Final = (
     "drop_decapsulation_failed",
     "drop_congestion_mark",
 )
+
+BALANCES: Final = (Balance.FLOW, Balance.PACKET)
+"""The place of each is its number in struct node."""
 
 PROTOCOL_OF: Final = {Encapsulation.IP_IN_IP: 4, Encapsulation.GRE: 47}
 ENCAPSULATION_OF: Final = {number: name for name, number in PROTOCOL_OF.items()}
@@ -86,7 +90,7 @@ class NodeValue(ctypes.Structure):
         ("slot", ctypes.c_uint8),
         ("path_count", ctypes.c_uint8),
         ("rule_count", ctypes.c_uint8),
-        ("reserved", ctypes.c_uint8),
+        ("balance", ctypes.c_uint8),
         ("paths", PathValue * MAX_PATHS),
     )
 
@@ -149,6 +153,7 @@ class FlowValue(ctypes.Structure):
     """struct flow."""
 
     _fields_ = (
+        ("first_seen_ns", ctypes.c_uint64),
         ("last_seen_ns", ctypes.c_uint64),
         ("packets", ctypes.c_uint64),
         ("octets", ctypes.c_uint64),
@@ -157,6 +162,39 @@ class FlowValue(ctypes.Structure):
         ("rule", ctypes.c_uint8),
         ("bid", ctypes.c_uint8),
         ("reserved", ctypes.c_uint8),
+    )
+
+
+class FragmentKey(ctypes.Structure):
+    """struct fragment_key."""
+
+    _fields_ = (
+        ("source", ctypes.c_uint8 * 4),
+        ("destination", ctypes.c_uint8 * 4),
+        ("id", ctypes.c_uint8 * 2),
+        ("protocol", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8),
+    )
+
+
+class FragmentValue(ctypes.Structure):
+    """struct fragment."""
+
+    _fields_ = (
+        ("seen_ns", ctypes.c_uint64),
+        ("flow", FlowKey),
+        ("reserved", ctypes.c_uint32),
+    )
+
+
+class Explained(ctypes.Structure):
+    """struct explanation."""
+
+    _fields_ = (
+        ("flow", FlowValue),
+        ("has_node", ctypes.c_uint8),
+        ("is_cached", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8 * 6),
     )
 
 
@@ -217,7 +255,8 @@ def pack_node(
     node: NodeForwarding, ifindexes: list[int], generation: int, slot: int, mtu: int
 ) -> bytes:
     """Turn a node into a struct node; `ifindexes` go with its paths."""
-    value = NodeValue(generation, mtu, slot, len(node.paths), len(node.rules), 0)
+    balance = BALANCES.index(node.balance)
+    value = NodeValue(generation, mtu, slot, len(node.paths), len(node.rules), balance)
     for index, (path, ifindex) in enumerate(zip(node.paths, ifindexes, strict=True)):
         value.paths[index] = pack_path(path, ifindex)
     return bytes(value)
@@ -251,6 +290,11 @@ def _resolve(rule: FlowRule, paths: tuple[Path, ...]) -> int:
         return PATH_DROP
     bid = usable_bid(rule, paths)
     return next((index for index, path in enumerate(paths) if path.bid == bid), PATH_NONE)
+
+
+def balance_of(value: NodeValue) -> Balance:
+    """What a node spreads where no rule decides."""
+    return BALANCES[int(value.balance)]
 
 
 def unpack_path(value: PathValue, interface: str | None) -> Path:

@@ -29,7 +29,7 @@ _AT_ONCE: Final = 1024
 
 
 class TestRunOptions(ctypes.Structure):
-    """struct bpf_test_run_opts: one packet through a loaded program, for tests and benchmarks."""
+    """struct bpf_test_run_opts: one packet through a loaded program."""
 
     __test__ = False
     _fields_ = (

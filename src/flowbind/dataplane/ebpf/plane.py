@@ -23,14 +23,14 @@ from flowbind.dataplane.base import (
     Reconciliation,
     Role,
 )
-from flowbind.dataplane.ebpf import filters, layout, libbpf
+from flowbind.dataplane.ebpf import filters, layout, libbpf, questions
 from flowbind.dataplane.ebpf.migration import Migration
 from flowbind.dataplane.ebpf.pins import Pins
 from flowbind.dataplane.interception import Interception, remove_proxies
 from flowbind.dataplane.mtu import Ends, Mtus
 from flowbind.dataplane.narrow import NarrowNodes, link_mtu
 from flowbind.dataplane.normal import check, normalised, reconcile
-from flowbind.model.decision import Decision, Packet, decide
+from flowbind.model.decision import Decision, Packet
 from flowbind.model.flow import FlowRule
 from flowbind.model.home_link import HomeLink
 from flowbind.model.tunnel import LINK_MTU, NodeForwarding
@@ -39,21 +39,28 @@ from flowbind.model.tunnel import Path as TunnelPath
 OBJECT: Final = Path(__file__).parent / "objects" / "flowbind.bpf.o"
 
 _FLOW_LIFE_S: Final = 60.0
-_NS: Final = 1_000_000_000
 
 
 class _Programs(Struct, frozen=True):
-    """The programs of a role, for the device and for the two kinds of links, and their handle."""
+    """The programs of a role, for the device and for the two kinds of links, and their handle.
+
+    `explain` is attached nowhere: it tells what becomes of a packet.
+    """
 
     device: str
     link: str
     raw_link: str
+    explain: str
     handle: int
 
 
 _PROGRAMS: Final = {
-    Role.HOME_AGENT: _Programs("home_agent_device", "home_agent_link", "home_agent_raw", 0xFB1),
-    Role.MOBILE_NODE: _Programs("mobile_node_device", "mobile_node_link", "mobile_node_raw", 0xFB2),
+    Role.HOME_AGENT: _Programs(
+        "home_agent_device", "home_agent_link", "home_agent_raw", "home_agent_explain", 0xFB1
+    ),
+    Role.MOBILE_NODE: _Programs(
+        "mobile_node_device", "mobile_node_link", "mobile_node_raw", "mobile_node_explain", 0xFB2
+    ),
 }
 
 
@@ -329,8 +336,12 @@ class EbpfDataPlane:
         )
 
     def _unpack(self, home_address: IPv4Address, value: layout.NodeValue) -> NodeForwarding:
-        rules = self._read_rules(home_address, value)
-        return NodeForwarding(home_address, self._paths(value), rules)
+        return NodeForwarding(
+            home_address,
+            self._paths(value),
+            self._read_rules(home_address, value),
+            balance=layout.balance_of(value),
+        )
 
     def _paths(self, value: layout.NodeValue) -> tuple[TunnelPath, ...]:
         return tuple(
@@ -351,18 +362,21 @@ class EbpfDataPlane:
     # ---- questions
 
     def decide(self, packet: Packet) -> Decision:
-        """Tell what becomes of such a packet, from what the maps hold."""
-        value = self._node(packet.local)
-        if value is None:
-            return Decision("no-node")
-        return decide(self._unpack(packet.local, value), packet)
+        """Tell what becomes of such a packet: the program in the kernel decides."""
+        toward_node = self._settings.role is Role.HOME_AGENT
+        program_fd = self._object.program_fd(self._programs.explain)
+        _verdict, answer = libbpf.run_program(
+            self._library, program_fd, questions.frame_of(packet, toward_node=toward_node)
+        )
+        return questions.decision_of(answer)
 
     def flows(self) -> tuple[FlowRecord, ...]:
         """Return the flows of the last minute, most recent first."""
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        items = self._maps["flows_map"].items()
         live = [
             record
-            for record in (_flow_record(*item, now_ns) for item in self._maps["flows_map"].items())
+            for record in (questions.flow_record(*item, now_ns) for item in items)
             if record.idle_s <= _FLOW_LIFE_S
         ]
         return tuple(sorted(live, key=lambda record: record.idle_s))
@@ -433,31 +447,6 @@ def _name_of(ifindex: int) -> str | None:
     except OSError:
         # The interface went away, and with it the truth of this path.
         return f"#{ifindex}"
-
-
-def _flow_record(key: bytes, value: bytes, now_ns: int) -> FlowRecord:
-    flow_key = layout.FlowKey.from_buffer_copy(key)
-    flow = layout.FlowValue.from_buffer_copy(value)
-    packet = Packet(
-        remote=layout.address(flow_key.remote),
-        local=layout.address(flow_key.local),
-        protocol=flow_key.protocol,
-        remote_port=int.from_bytes(bytes(flow_key.remote_port), "big"),
-        local_port=int.from_bytes(bytes(flow_key.local_port), "big"),
-        dscp=flow_key.ds >> 2,
-        spi=int.from_bytes(bytes(flow_key.spi), "big"),
-        fragment=flow_key.has != layout.has_of(flow_key.protocol, fragment=False),
-    )
-    verdict = {layout.PATH_DROP: "drop", layout.PATH_NONE: "no-path"}.get(flow.path, "forward")
-    return FlowRecord(
-        packet=packet,
-        verdict=verdict,
-        bid=flow.bid if verdict == "forward" else None,
-        rule=None if flow.rule == layout.RULE_NONE else flow.rule,
-        packets=flow.packets,
-        octets=flow.octets,
-        idle_s=max(0.0, (now_ns - flow.last_seen_ns) / _NS),
-    )
 
 
 def open_ebpf(settings: EbpfSettings) -> EbpfDataPlane:
