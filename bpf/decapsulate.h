@@ -13,18 +13,22 @@
 #define ICMP_ECHO_REPLY 0
 #define ICMP_ECHO_REQUEST 8
 
-/* A tunnelled packet and where its headers lie. Lengths are octets. */
+/*
+ * A tunnelled packet and where its headers lie. Lengths are octets. The inner header of minimal
+ * encapsulation is not there yet: it is made of the outer one and what is behind it.
+ */
 struct tunnelled {
 	struct iphdr outer;
 	struct iphdr inner;
 	struct udp_tunnel_header udp; /* its ports are 0 where there is none */
-	__u32 protocol; /* IPPROTO_IPIP or IPPROTO_GRE, also behind UDP */
+	__u32 protocol; /* that of the encapsulation, also behind UDP */
 	__u32 mac_length;
-	__u32 overhead; /* outer headers */
+	__u32 overhead; /* what is more of it than of the inner packet */
 	__u32 inner_header;
 	__u32 inner_length;
 };
 
+/* Where the inner header is, or would be if its octets were there. */
 static __always_inline __u32 inner_at(const struct tunnelled *packet)
 {
 	return packet->mac_length + packet->overhead;
@@ -45,7 +49,7 @@ static __always_inline int is_tunnel(struct __sk_buff *skb, struct tunnelled *pa
 	packet->protocol = outer->protocol;
 	packet->overhead = sizeof(*outer);
 	if (outer->protocol != IPPROTO_UDP)
-		return outer->protocol == IPPROTO_IPIP || outer->protocol == IPPROTO_GRE;
+		return is_tunnel_protocol(outer->protocol);
 	if (bpf_skb_load_bytes(skb, inner_at(packet), udp, sizeof(*udp)))
 		return 0;
 	packet->protocol = udp->next_header;
@@ -66,37 +70,101 @@ static __always_inline __u32 tunnelled_length(struct __sk_buff *skb, const struc
 	return length <= outer_length ? length : 0;
 }
 
+/* Step over a GRE header. Returns 0 or the reason to refuse the packet. */
+static __always_inline int load_gre(struct __sk_buff *skb, struct tunnelled *packet)
+{
+	struct gre_header gre;
+
+	if (bpf_skb_load_bytes(skb, inner_at(packet), &gre, sizeof(gre)))
+		return COUNTER_DROP_MALFORMED;
+	if (gre.flags & bpf_htons(GRE_REFUSED_FLAGS | GRE_VERSION))
+		return COUNTER_DROP_GRE_UNSUPPORTED;
+	if (gre.protocol != bpf_htons(ETH_P_IP))
+		return COUNTER_DROP_GRE_UNSUPPORTED;
+	packet->overhead += sizeof(gre);
+	return 0;
+}
+
+/*
+ * RFC 2004 3: make the inner header of the outer one, which ends `length` octets from its beginning,
+ * and of the forwarding header behind it. Returns 0 or the reason to refuse the packet.
+ */
+static __always_inline int load_minimal(struct __sk_buff *skb, struct tunnelled *packet,
+					__u32 length)
+{
+	const __u32 without_source = sizeof(struct minimal_header) - sizeof(__be32);
+	struct minimal_header forwarding = {};
+	__u32 at = inner_at(packet);
+
+	/* Nobody merges what is behind a header that no kernel knows. */
+	if (skb->gso_size || bpf_skb_load_bytes(skb, at, &forwarding, without_source))
+		return COUNTER_DROP_MALFORMED;
+	if (forwarding.flags & MINIMAL_SOURCE_PRESENT &&
+	    bpf_skb_load_bytes(skb, at + without_source, &forwarding.source, sizeof(__be32)))
+		return COUNTER_DROP_MALFORMED;
+	packet->overhead += minimal_length(forwarding.flags) - sizeof(packet->outer);
+	packet->inner = packet->outer;
+	packet->inner_header = sizeof(packet->inner);
+	if (length < packet->overhead + packet->inner_header)
+		return COUNTER_DROP_MALFORMED;
+	packet->inner_length = length - packet->overhead;
+	if (minimal_checksum(&forwarding))
+		return COUNTER_DROP_MINIMAL_CHECKSUM;
+	packet->inner.tot_len = bpf_htons(packet->inner_length);
+	packet->inner.protocol = forwarding.protocol;
+	packet->inner.daddr = forwarding.destination;
+	if (forwarding.flags & MINIMAL_SOURCE_PRESENT)
+		packet->inner.saddr = forwarding.source;
+	packet->inner.check = 0;
+	packet->inner.check = ipv4_checksum(&packet->inner);
+	return 0;
+}
+
+/* Load the inner header behind outer ones of `length` octets with all they carry. Returns 0 or the
+ * reason to refuse the packet. */
+static __always_inline int load_inner(struct __sk_buff *skb, struct tunnelled *packet, __u32 length)
+{
+	packet->inner_header = load_ipv4(skb, inner_at(packet), &packet->inner);
+	if (!packet->inner_header)
+		return COUNTER_DROP_MALFORMED;
+	packet->inner_length = ipv4_length(skb, inner_at(packet), &packet->inner);
+	return packet->overhead + packet->inner_length > length ? COUNTER_DROP_MALFORMED : 0;
+}
+
 /* Load the headers behind those of `is_tunnel`. Returns 0 or the reason to refuse the packet. */
 static __always_inline int load_tunnelled(struct __sk_buff *skb, struct tunnelled *packet)
 {
 	__u32 length = tunnelled_length(skb, packet);
-	struct gre_header gre;
+	int refused = 0;
 
 	if (ipv4_checksum(&packet->outer))
 		return COUNTER_DROP_MALFORMED;
-	if (packet->protocol != IPPROTO_IPIP && packet->protocol != IPPROTO_GRE)
+	if (!is_tunnel_protocol(packet->protocol))
 		return COUNTER_DROP_ENCAPSULATION_MISMATCH;
-	if (packet->protocol == IPPROTO_GRE) {
-		if (bpf_skb_load_bytes(skb, inner_at(packet), &gre, sizeof(gre)))
-			return COUNTER_DROP_MALFORMED;
-		if (gre.flags & bpf_htons(GRE_REFUSED_FLAGS | GRE_VERSION))
-			return COUNTER_DROP_GRE_UNSUPPORTED;
-		if (gre.protocol != bpf_htons(ETH_P_IP))
-			return COUNTER_DROP_GRE_UNSUPPORTED;
-		packet->overhead += sizeof(gre);
-	}
-	packet->inner_header = load_ipv4(skb, inner_at(packet), &packet->inner);
-	packet->inner_length = ipv4_length(skb, inner_at(packet), &packet->inner);
-	if (!packet->inner_header || !packet->inner.ttl)
-		return COUNTER_DROP_MALFORMED;
-	if (packet->overhead + packet->inner_length > length)
-		return COUNTER_DROP_MALFORMED;
-	return 0;
+	if (packet->protocol == IPPROTO_MINIMAL)
+		refused = load_minimal(skb, packet, length);
+	else if (packet->protocol == IPPROTO_GRE)
+		refused = load_gre(skb, packet);
+	if (!refused && packet->protocol != IPPROTO_MINIMAL)
+		refused = load_inner(skb, packet, length);
+	if (refused)
+		return refused;
+	return packet->inner.ttl ? 0 : COUNTER_DROP_MALFORMED;
 }
 
 static __always_inline int congestion_marked(const struct tunnelled *packet)
 {
 	return (packet->outer.tos & ECN_MASK) == ECN_CE;
+}
+
+/*
+ * What must or may not take a forwarding header comes by IP-in-IP through the same tunnel. That is a
+ * fragment for one (RFC 2004 3), and with them whatever the far end has reason to send whole: who sees
+ * one packet cannot tell, for the segments that were cut up behind the tunnel look like any.
+ */
+static __always_inline int is_whole_instead(const struct tunnelled *packet, const struct path *path)
+{
+	return path->protocol == IPPROTO_MINIMAL && packet->protocol == IPPROTO_IPIP;
 }
 
 /* The checks that both ends make once they know the path. Returns 0 or the reason to refuse. */
@@ -105,7 +173,7 @@ static __always_inline int check_path(const struct tunnelled *packet, const stru
 	if (!path)
 		return packet->udp.source ? COUNTER_DROP_UDP_TUNNEL_UNKNOWN :
 					    COUNTER_DROP_CARE_OF_ADDRESS_UNKNOWN;
-	if (path->protocol != packet->protocol)
+	if (path->protocol != packet->protocol && !is_whole_instead(packet, path))
 		return COUNTER_DROP_ENCAPSULATION_MISMATCH;
 	/* RFC 6040 4.2: a congestion mark that the inner packet cannot take is a loss. */
 	if (congestion_marked(packet) && !(packet->inner.tos & ECN_MASK))
@@ -113,13 +181,24 @@ static __always_inline int check_path(const struct tunnelled *packet, const stru
 	return 0;
 }
 
+/* Leave nothing but the inner packet. */
+static __always_inline long take_out(struct __sk_buff *skb, const struct tunnelled *packet)
+{
+	long result = bpf_skb_adjust_room(skb, -(__s32)packet->overhead, BPF_ADJ_ROOM_MAC,
+					  BPF_F_ADJ_ROOM_FIXED_GSO);
+
+	if (result || packet->protocol != IPPROTO_MINIMAL)
+		return result;
+	return bpf_skb_store_bytes(skb, packet->mac_length, &packet->inner, sizeof(packet->inner),
+				   BPF_F_RECOMPUTE_CSUM);
+}
+
 static __always_inline int out_of_tunnel(struct __sk_buff *skb, const struct tunnelled *packet,
 					 const struct settings *own)
 {
 	int verdict;
 
-	if (bpf_skb_adjust_room(skb, -(__s32)packet->overhead, BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_FIXED_GSO))
+	if (take_out(skb, packet))
 		return refuse(COUNTER_DROP_DECAPSULATION_FAILED);
 	count(COUNTER_DECAPSULATED_PACKETS);
 	count_by(COUNTER_DECAPSULATED_OCTETS, packet->inner_length);
@@ -147,7 +226,7 @@ static __always_inline int is_echo_request(struct __sk_buff *skb, const struct t
 	return icmp->type == ICMP_ECHO_REQUEST && icmp->code == 0;
 }
 
-static __always_inline int turn_around(struct __sk_buff *skb, __u32 at, struct iphdr *ip)
+static __always_inline void turn_around(struct iphdr *ip)
 {
 	__be32 source = ip->saddr;
 
@@ -156,18 +235,6 @@ static __always_inline int turn_around(struct __sk_buff *skb, __u32 at, struct i
 	ip->ttl = OUTER_TTL;
 	ip->check = 0;
 	ip->check = ipv4_checksum(ip);
-	return bpf_skb_store_bytes(skb, at, ip, sizeof(*ip), 0);
-}
-
-static __always_inline int turn_udp_around(struct __sk_buff *skb, __u32 at,
-					   struct udp_tunnel_header *udp)
-{
-	__be16 source = udp->source;
-
-	udp->source = udp->destination;
-	udp->destination = source;
-	udp->checksum = 0;
-	return bpf_skb_store_bytes(skb, at, udp, sizeof(*udp), 0);
 }
 
 /* Answer a keepalive on the path that it came by, so that no daemon is needed for it. */
@@ -175,21 +242,23 @@ static __always_inline int answer_echo(struct __sk_buff *skb, struct tunnelled *
 				       const struct path *path, struct icmp_header *icmp,
 				       const struct settings *own)
 {
-	__u32 at = inner_at(packet);
+	__u32 at = packet->mac_length;
 	/* Only the type changes: 0x0800 becomes 0x0000 in the sum. */
 	__u32 sum = (__u16)~icmp->checksum + (__u16)~bpf_htons(ICMP_ECHO_REQUEST << 8);
+	__u32 length;
 
 	icmp->type = ICMP_ECHO_REPLY;
 	icmp->checksum = fold_checksum(sum);
-	if (turn_around(skb, packet->mac_length, &packet->outer) ||
-	    (packet->udp.source &&
-	     turn_udp_around(skb, packet->mac_length + sizeof(packet->outer), &packet->udp)) ||
-	    turn_around(skb, at, &packet->inner) ||
-	    bpf_skb_store_bytes(skb, at + sizeof(packet->inner), icmp, sizeof(*icmp), 0) ||
-	    (!packet->mac_length && add_ethernet_header(skb)))
+	turn_around(&packet->inner);
+	if (take_out(skb, packet) ||
+	    bpf_skb_store_bytes(skb, at, &packet->inner, sizeof(packet->inner), 0) ||
+	    bpf_skb_store_bytes(skb, at + sizeof(packet->inner), icmp, sizeof(*icmp), 0))
 		return refuse(COUNTER_DROP_DECAPSULATION_FAILED);
+	length = encapsulate(skb, at, packet->inner_length, path, &packet->inner);
+	if (!length || (!at && add_ethernet_header(skb)))
+		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
 	count(COUNTER_ECHO_ANSWERED);
-	return send_through(skb, path, packet->overhead + packet->inner_length, own);
+	return send_through(skb, path, length, own);
 }
 
 /* A tunnelled packet at the home agent. */

@@ -37,8 +37,7 @@ static __always_inline int loops(const struct node *node, const struct path *pat
 
 	if (inner->saddr == path->remote && !is_in_udp(path))
 		return 1;
-	return (inner->protocol == IPPROTO_IPIP || inner->protocol == IPPROTO_GRE) &&
-	       path_of(node, &ends);
+	return is_tunnel_protocol(inner->protocol) && path_of(node, &ends);
 }
 
 /*

@@ -46,7 +46,7 @@ struct path {
 	__be32 remote;
 	__u32 ifindex;
 	__u8 bid;
-	__u8 protocol; /* IPPROTO_IPIP or IPPROTO_GRE */
+	__u8 protocol; /* IPPROTO_IPIP, IPPROTO_GRE or IPPROTO_MINIMAL */
 	__u8 weight;
 	__u8 label;
 	__u8 transmit;

@@ -11,6 +11,9 @@
 
 #include "maps.h"
 
+#ifndef IPPROTO_MINIMAL
+#define IPPROTO_MINIMAL 55
+#endif
 #ifndef IPPROTO_UDPLITE
 #define IPPROTO_UDPLITE 136
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Putting outer headers on and sending the packet: IP-in-IP (RFC 2003) and GRE (RFC 2784), each also
- * in UDP (RFC 3519). */
+/* Putting outer headers on and sending the packet: IP-in-IP (RFC 2003), GRE (RFC 2784) and minimal
+ * encapsulation (RFC 2004), each also in UDP (RFC 3519). */
 #ifndef FLOWBIND_TUNNEL_H
 #define FLOWBIND_TUNNEL_H
 
@@ -23,6 +23,17 @@ struct gre_header {
 /* C, reserved, K, S and the bit behind it; the version. RFC 2784 2.3 and erratum 3719. */
 #define GRE_REFUSED_FLAGS 0xf800
 #define GRE_VERSION 0x0007
+
+/* The forwarding header of minimal encapsulation (RFC 2004 3). The source is there with the S bit. */
+struct minimal_header {
+	__u8 protocol;
+	__u8 flags;
+	__sum16 checksum;
+	__be32 destination;
+	__be32 source;
+};
+
+#define MINIMAL_SOURCE_PRESENT 0x80
 
 #define MOBILE_IP_PORT 434
 #define MIP_TUNNEL_DATA 4
@@ -57,13 +68,18 @@ static __always_inline long make_room(struct __sk_buff *skb, __u32 octets, __u64
 	return result;
 }
 
+static __always_inline int is_tunnel_protocol(__u8 protocol)
+{
+	return protocol == IPPROTO_IPIP || protocol == IPPROTO_GRE || protocol == IPPROTO_MINIMAL;
+}
+
 static __always_inline int is_in_udp(const struct path *path)
 {
 	return path->remote_port != 0;
 }
 
 static __always_inline void fill_outer(struct iphdr *outer, const struct path *path,
-				       const struct iphdr *inner, __u32 total)
+				       const struct iphdr *inner, __u8 protocol, __u32 total)
 {
 	__builtin_memset(outer, 0, sizeof(*outer));
 	outer->version = IP_VERSION_4;
@@ -76,7 +92,7 @@ static __always_inline void fill_outer(struct iphdr *outer, const struct path *p
 	if (!outer->frag_off)
 		outer->id = (__be16)bpf_get_prandom_u32();
 	outer->ttl = OUTER_TTL;
-	outer->protocol = is_in_udp(path) ? IPPROTO_UDP : path->protocol;
+	outer->protocol = is_in_udp(path) ? IPPROTO_UDP : protocol;
 	outer->saddr = path->local;
 	outer->daddr = path->remote;
 	outer->check = ipv4_checksum(outer);
@@ -87,7 +103,7 @@ static __always_inline void fill_outer(struct iphdr *outer, const struct path *p
  * needs, which has its own: to compute one would be to read every octet.
  */
 static __always_inline void fill_udp(struct udp_tunnel_header *udp, const struct path *path,
-				     __u32 length)
+				     __u8 protocol, __u32 length)
 {
 	__builtin_memset(udp, 0, sizeof(*udp));
 	udp->source = path->local_port;
@@ -95,50 +111,141 @@ static __always_inline void fill_udp(struct udp_tunnel_header *udp, const struct
 	/* What is longer is cut up before any wire, but an address translator may look at it before. */
 	udp->length = bpf_htons(length <= LARGEST_TOTAL_LENGTH ? length : LARGEST_TOTAL_LENGTH);
 	udp->type = MIP_TUNNEL_DATA;
-	udp->next_header = path->protocol;
+	udp->next_header = protocol;
 }
 
-/* The octets of the outer headers of a path. */
-static __always_inline __u32 overhead_of(const struct path *path)
+static __always_inline long store_udp(struct __sk_buff *skb, __u32 at, const struct path *path,
+				      __u8 protocol, __u32 length)
 {
-	return sizeof(struct iphdr) + (is_in_udp(path) ? sizeof(struct udp_tunnel_header) : 0) +
-	       (path->protocol == IPPROTO_GRE ? sizeof(struct gre_header) : 0);
+	struct udp_tunnel_header udp;
+
+	if (!is_in_udp(path))
+		return 0;
+	fill_udp(&udp, path, protocol, length);
+	return bpf_skb_store_bytes(skb, at, &udp, sizeof(udp), 0);
+}
+
+static __always_inline __u32 udp_overhead(const struct path *path)
+{
+	return is_in_udp(path) ? sizeof(struct udp_tunnel_header) : 0;
 }
 
 /* How the kernel is to cut up many segments at once. What is behind a UDP header is opaque to it. */
-static __always_inline __u64 marks_of(const struct path *path)
+static __always_inline __u64 marks_of(const struct path *path, __u8 protocol)
 {
 	if (is_in_udp(path))
 		return BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
-	if (path->protocol == IPPROTO_GRE)
+	if (protocol == IPPROTO_GRE)
 		return BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
 	return BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
 }
 
-/* Encapsulate the `length` octets of a packet that `mac_length` octets lie in front of.
- * Returns the octets of the outer packet, or 0. */
-static __always_inline __u32 encapsulate(struct __sk_buff *skb, __u32 mac_length, __u32 length,
-					 const struct path *path, const struct iphdr *inner)
+/* Put an IP header in front, and what is to be between the two. Arguments as of `encapsulate`. */
+static __always_inline __u32 encapsulate_whole(struct __sk_buff *skb, __u32 mac_length,
+					       __u32 length, const struct path *path,
+					       const struct iphdr *inner, __u8 protocol)
 {
 	struct gre_header gre = { .protocol = bpf_htons(ETH_P_IP) };
-	__u32 overhead = overhead_of(path);
-	struct udp_tunnel_header udp;
+	__u32 overhead = sizeof(struct iphdr) + udp_overhead(path);
 	struct iphdr outer;
 
+	if (protocol == IPPROTO_GRE)
+		overhead += sizeof(gre);
 	length += overhead;
-	fill_outer(&outer, path, inner, length);
-	if (make_room(skb, overhead, marks_of(path)) ||
-	    bpf_skb_store_bytes(skb, mac_length, &outer, sizeof(outer), 0))
+	fill_outer(&outer, path, inner, protocol, length);
+	if (make_room(skb, overhead, marks_of(path, protocol)) ||
+	    bpf_skb_store_bytes(skb, mac_length, &outer, sizeof(outer), 0) ||
+	    store_udp(skb, mac_length + sizeof(outer), path, protocol, length - sizeof(outer)))
 		return 0;
-	if (is_in_udp(path)) {
-		fill_udp(&udp, path, length - sizeof(outer));
-		if (bpf_skb_store_bytes(skb, mac_length + sizeof(outer), &udp, sizeof(udp), 0))
-			return 0;
-	}
-	if (path->protocol == IPPROTO_GRE &&
+	if (protocol == IPPROTO_GRE &&
 	    bpf_skb_store_bytes(skb, mac_length + overhead - sizeof(gre), &gre, sizeof(gre), 0))
 		return 0;
 	return length;
+}
+
+/* The octets of a forwarding header with these flags. */
+static __always_inline __u32 minimal_length(__u8 flags)
+{
+	return flags & MINIMAL_SOURCE_PRESENT ? sizeof(struct minimal_header) :
+						sizeof(struct minimal_header) - sizeof(__be32);
+}
+
+/* What a forwarding header sums up to: 0 if it is intact, and with a checksum of 0 the checksum that
+ * it ought to have. A source that is not there has to be 0. */
+static __always_inline __sum16 minimal_checksum(const struct minimal_header *header)
+{
+	const __u16 *half = (const __u16 *)header;
+	__u32 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < (int)(sizeof(*header) / sizeof(*half)); i++)
+		sum += half[i];
+	return fold_checksum(sum);
+}
+
+/*
+ * Whether a packet may take the forwarding header of its path; if not it goes by IP-in-IP, which every
+ * receiver takes (RFC 5944 4.1).
+ *
+ * A fragment must not (RFC 2004 3). IP options would have to be followed on the way. And no kernel
+ * cuts up segments behind this header: they go by IP-in-IP as they are, which costs 8 octets more of
+ * each and saves to handle them one by one.
+ */
+static __always_inline int is_minimal(struct __sk_buff *skb, const struct path *path,
+				      const struct iphdr *inner)
+{
+	return path->protocol == IPPROTO_MINIMAL && !skb->gso_size && inner->ihl == IP_MIN_IHL &&
+	       !(inner->frag_off & bpf_htons(IP_OFFSET_AND_MORE));
+}
+
+/* RFC 2004 3: the header stays but for its addresses, so TTL, DSCP, ECN, DF and Identification are
+ * those of the packet. Arguments as of `encapsulate`. */
+static __always_inline __u32 encapsulate_minimally(struct __sk_buff *skb, __u32 mac_length,
+						   __u32 length, const struct path *path,
+						   const struct iphdr *inner)
+{
+	struct minimal_header forwarding = {
+		.protocol = inner->protocol,
+		.destination = inner->daddr,
+	};
+	__u32 at = mac_length + sizeof(*inner);
+	struct iphdr outer = *inner;
+
+	if (inner->saddr != path->local) {
+		forwarding.flags = MINIMAL_SOURCE_PRESENT;
+		forwarding.source = inner->saddr;
+	}
+	forwarding.checksum = minimal_checksum(&forwarding);
+	length += minimal_length(forwarding.flags) + udp_overhead(path);
+	outer.tot_len = bpf_htons(length);
+	outer.protocol = is_in_udp(path) ? IPPROTO_UDP : IPPROTO_MINIMAL;
+	outer.saddr = path->local;
+	outer.daddr = path->remote;
+	outer.check = 0;
+	outer.check = ipv4_checksum(&outer);
+	if (length > LARGEST_TOTAL_LENGTH ||
+	    make_room(skb, minimal_length(forwarding.flags) + udp_overhead(path), 0) ||
+	    bpf_skb_store_bytes(skb, mac_length, &outer, sizeof(outer), 0) ||
+	    store_udp(skb, at, path, IPPROTO_MINIMAL, length - sizeof(outer)))
+		return 0;
+	at += udp_overhead(path);
+	/* Of two lengths that the verifier knows. */
+	if (forwarding.flags ? bpf_skb_store_bytes(skb, at, &forwarding, sizeof(forwarding), 0) :
+			       bpf_skb_store_bytes(skb, at, &forwarding,
+						   sizeof(forwarding) - sizeof(__be32), 0))
+		return 0;
+	return length;
+}
+
+/* Encapsulate the `length` octets of a packet that `mac_length` octets lie in front of.
+ * Returns the octets of the outer packet, or 0. */
+static __noinline __u32 encapsulate(struct __sk_buff *skb, __u32 mac_length, __u32 length,
+				    const struct path *path, const struct iphdr *inner)
+{
+	if (is_minimal(skb, path, inner))
+		return encapsulate_minimally(skb, mac_length, length, path, inner);
+	return encapsulate_whole(skb, mac_length, length, path, inner,
+				 path->protocol == IPPROTO_GRE ? IPPROTO_GRE : IPPROTO_IPIP);
 }
 
 /* Find the next hop toward the far end of a path: interface and hardware addresses. Returns 0, or the

@@ -1,8 +1,10 @@
 """Packets, as scapy builds them: an independent eye on what the programs write."""
 
+from scapy.fields import BitField, ByteField, ConditionalField, IPField, XShortField
 from scapy.layers.inet import GRE, ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
+from scapy.utils import checksum
 
 from flowbind.model.binding import Encapsulation
 from tests.dataplane.nodes import AGENT, CORRESPONDENT, HOME
@@ -10,6 +12,40 @@ from tests.dataplane.nodes import AGENT, CORRESPONDENT, HOME
 CARE_OF = "192.0.2.1"
 # The loopback, where test packets come in, has this address.
 TO_US = "00:00:00:00:00:00"
+
+
+class Forwarding(Packet):  # type: ignore[misc]
+    """The forwarding header of RFC 2004 3, which scapy does not know."""
+
+    fields_desc = (
+        ByteField("proto", 0),
+        BitField("s", 1, 1),
+        BitField("reserved", 0, 7),
+        XShortField("chksum", None),
+        IPField("dst", CARE_OF),
+        ConditionalField(IPField("src", CARE_OF), lambda packet: packet.s),
+    )
+
+    def post_build(self, packet, payload):
+        if self.chksum is None:
+            packet = packet[:2] + checksum(packet).to_bytes(2, "big") + packet[4:]
+        return packet + payload
+
+
+def minimal(inner: Packet, src: str, dst: str, **changes) -> Packet:
+    """Build what RFC 2004 makes of a packet: the header stays, but for the addresses."""
+    inner = IP(bytes(inner))
+    outer = inner.copy()
+    outer.remove_payload()
+    outer.src, outer.dst, outer.proto, outer.len, outer.chksum = src, dst, 55, None, None
+    fields = {"proto": inner.proto, "dst": inner.dst} | changes
+    fields |= {"s": 0} if inner.src == src else {"src": inner.src}
+    return outer / Forwarding(**fields) / Raw(bytes(inner)[20:])
+
+
+def goes_whole(inner: Packet) -> bool:
+    """Tell what may not have a forwarding header, or has none here."""
+    return bool(inner.options or inner.frag or inner.flags.MF)
 
 
 def frame(packet: Packet) -> Packet:
@@ -32,7 +68,10 @@ def up(payload: Packet | None = None, **changes) -> Packet:
 def tunnelled(inner: Packet, encapsulation: Encapsulation, **changes) -> Packet:
     """Build the outer packet around an inner one as the home agent shall send it."""
     fields = {"src": str(AGENT), "dst": CARE_OF, "ttl": 64, "flags": "DF", "id": 0}
-    outer = IP(**(fields | changes))
+    fields |= changes
+    if encapsulation is Encapsulation.MINIMAL and not goes_whole(inner):
+        return minimal(inner, str(fields["src"]), str(fields["dst"]))
+    outer = IP(**fields)
     if encapsulation is Encapsulation.GRE:
         return outer / GRE(proto=0x0800) / inner
     outer.proto = 4

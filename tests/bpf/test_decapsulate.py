@@ -15,7 +15,7 @@ from tests.dataplane.nodes import AGENT, CORRESPONDENT, node, path
 
 pytestmark = pytest.mark.root
 
-BOTH = pytest.mark.parametrize("encapsulation", Encapsulation)
+EACH = pytest.mark.parametrize("encapsulation", Encapsulation)
 NONE = str(IPv4Address(0))
 AGENT_LINK, MOBILE_LINK = "home_agent_link", "mobile_node_link"
 INNER = [
@@ -31,7 +31,7 @@ INNER = [
 
 @pytest.mark.rfc("3024", "4.3.2")
 @pytest.mark.rfc("5944", "4.2.3", "FW-10")
-@BOTH
+@EACH
 @pytest.mark.parametrize("inner", INNER)
 def test_the_home_agent_gives_back_the_same_octets(agent, encapsulation, inner):
     agent.plane.program(node([path(2), path(1, encapsulation=encapsulation)]))
@@ -50,7 +50,7 @@ def mobile_path(encapsulation=Encapsulation.IP_IN_IP):
 
 
 @pytest.mark.rfc("5944", "4.1", "FW-2")
-@BOTH
+@EACH
 def test_the_mobile_node_gives_back_the_same_octets(mobile, encapsulation):
     mobile.plane.program(node([mobile_path(encapsulation)]))
     outcome = mobile.run(MOBILE_LINK, frame(tunnelled(down(), encapsulation)))
@@ -58,7 +58,7 @@ def test_the_mobile_node_gives_back_the_same_octets(mobile, encapsulation):
     assert outcome.packet[14:] == bytes(down())
 
 
-@BOTH
+@EACH
 def test_what_one_end_encapsulates_the_other_gives_back(agent, mobile, encapsulation):
     agent.plane.program(node([path(1, encapsulation=encapsulation)]))
     mobile.plane.program(node([mobile_path(encapsulation)]))
@@ -156,7 +156,7 @@ def asking(mobile):
 
 
 @pytest.mark.rfc("5944", "4.3", "FW-14")
-@BOTH
+@EACH
 @pytest.mark.parametrize("source", ["10.9.0.77", NONE])
 def test_a_broadcast_comes_out_of_a_tunnel_where_it_was_asked_for(asking, encapsulation, source):
     mobile = asking("10.9.0.255")
@@ -196,7 +196,7 @@ def test_a_broadcast_is_taken_from_a_path_of_the_node_alone(asking):
     assert outcome.counted == {"drop_no_binding": 1}
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("transmit", [True, False])
 def test_a_keepalive_is_answered_on_the_path_it_came_by(agent, encapsulation, transmit):
     paths = [path(2), path(1, encapsulation=encapsulation, transmit=transmit), path(3)]

@@ -11,7 +11,7 @@ from flowbind.dataplane.ebpf.layout import COUNTERS
 from flowbind.model.binding import Encapsulation
 from flowbind.model.tunnel import NodeForwarding
 from tests.bpf.conftest import DROPPED, REDIRECTED, UNTOUCHED
-from tests.bpf.packets import CARE_OF, down, frame, tcp, to_agent, tunnelled, up
+from tests.bpf.packets import CARE_OF, down, frame, minimal, tcp, to_agent, tunnelled, up
 from tests.dataplane.kernel import run
 from tests.dataplane.nodes import AGENT, HOME, OTHER_HOME, drop, node, path
 
@@ -104,6 +104,12 @@ CASES = [
     Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(seqnum_present=1)),
     Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(version=1)),
     Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(proto=0x86DD)),
+    Case(
+        "drop_minimal_checksum",
+        AGENT_LINK,
+        node([path(1, encapsulation=Encapsulation.MINIMAL)]),
+        minimal(up(), CARE_OF, str(AGENT), chksum=1),
+    ),
     Case("drop_decapsulation_failed", AGENT_LINK, PLAIN, to_agent(up()), gso_size=100),
     Case("drop_congestion_mark", AGENT_LINK, PLAIN, to_agent(up(tos=0xB8), tos=3)),
     Case(

@@ -18,7 +18,7 @@ from tests.dataplane.nodes import AGENT, drop, forward, node, path, udp_to
 
 pytestmark = pytest.mark.root
 
-BOTH = pytest.mark.parametrize("encapsulation", Encapsulation)
+EACH = pytest.mark.parametrize("encapsulation", Encapsulation)
 LINK = "home_agent_link"
 
 
@@ -29,7 +29,7 @@ def after_ethernet(data):
 @pytest.mark.rfc("2003", "3.1")
 @pytest.mark.rfc("5944", "4.1", "FW-1")
 @pytest.mark.rfc("5944", "4.2.3", "FW-5", "FW-8")
-@BOTH
+@EACH
 @pytest.mark.parametrize("interface", [None, "wlan0"])
 @pytest.mark.parametrize("size", [0, 1, 1400])
 def test_the_outer_header_is_what_scapy_builds(agent, encapsulation, interface, size):
@@ -43,7 +43,7 @@ def test_the_outer_header_is_what_scapy_builds(agent, encapsulation, interface, 
 
 
 @pytest.mark.rfc("5944", "4.2.3", "FW-12")
-@BOTH
+@EACH
 @pytest.mark.parametrize("to", ["10.9.0.5", "10.9.0.77"])
 def test_what_is_encapsulated_already_is_encapsulated_again(agent, encapsulation, to):
     agent.plane.program(node([path(1, encapsulation=encapsulation)]))
@@ -65,7 +65,7 @@ def test_what_any_care_of_address_of_the_node_tunnelled_to_it_is_dropped(agent, 
 
 
 @pytest.mark.rfc("6040", "4.1")
-@BOTH
+@EACH
 @pytest.mark.parametrize("ecn", range(4))
 @pytest.mark.parametrize("dscp", [0, 46, 63])
 def test_dscp_is_copied_and_the_outer_header_not_ecn_capable(agent, encapsulation, dscp, ecn):
@@ -77,7 +77,7 @@ def test_dscp_is_copied_and_the_outer_header_not_ecn_capable(agent, encapsulatio
 
 
 @pytest.mark.rfc("2003", "3.1")
-@BOTH
+@EACH
 def test_a_packet_that_may_be_fragmented_still_may(agent, encapsulation):
     agent.plane.program(node([path(1, encapsulation=encapsulation)]))
     inner = down(flags=0)

@@ -39,6 +39,7 @@ _TITLES: Final = {
     "4433": "RFC 4433: Mobile IPv4 Dynamic Home Agent (HA) Assignment",
     "2794": "RFC 2794: Mobile IP Network Access Identifier Extension for IPv4",
     "3543": "RFC 3543: Registration Revocation in Mobile IPv4",
+    "2004": "RFC 2004: Minimal Encapsulation within IP",
     "3519": "RFC 3519: Mobile IP Traversal of Network Address Translation Devices",
     "5454": "RFC 5454: Dual-Stack Mobile IPv4",
     "6098": "RFC 6098: Generic Notification Message for Mobile IPv4",

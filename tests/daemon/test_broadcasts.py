@@ -14,6 +14,7 @@ from flowbind.effects import SendThroughTunnel
 from flowbind.model.binding import Encapsulation
 from flowbind.model.tunnel import Path
 from flowbind.store.memory import MemoryStore
+from tests.bpf.packets import minimal
 
 PATH = Path(1, IPv4Address("198.51.100.1"), IPv4Address("192.0.2.1"), Encapsulation.IP_IN_IP)
 
@@ -54,6 +55,8 @@ def test_a_packet_gets_the_outer_headers_of_its_path(encapsulation):
     outer = IP(src="198.51.100.1", dst="192.0.2.1", id=0, flags="DF", ttl=64, tos=0xB8)
     gre = encapsulation is Encapsulation.GRE
     expected = outer / GRE() / inner if gre else outer / inner
+    if encapsulation is Encapsulation.MINIMAL:
+        expected = minimal(inner, "198.51.100.1", "192.0.2.1")
     path = Path(1, PATH.local, PATH.remote, encapsulation)
     assert tunnelled(path, bytes(inner)) == bytes(expected)
 

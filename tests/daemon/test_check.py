@@ -24,6 +24,7 @@ home agent at 198.51.100.1 for 10.9.0.0/24
   notifications  off
   interfaces     all that are up
   short cut      to nodes
+  tunnels        ipip, gre, minimal
   home link      none: every node is away
 
 2 mobile nodes
@@ -144,6 +145,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "home_link": None,
         "advertisement_interval_s": 600.0,
         "address_pool": [],
+        "encapsulations": ["ipip", "gre", "minimal"],
         "nat_traversal": False,
         "udp_forced": False,
         "keepalive_interval_s": 110,

@@ -13,6 +13,7 @@ from flowbind.effects import SendProbe
 from flowbind.events import ProbeAnswered
 from flowbind.model.binding import Encapsulation
 from flowbind.model.tunnel import Path
+from tests.bpf.packets import minimal
 
 AGENT = IPv4Address("198.51.100.1")
 CARE_OF = IPv4Address("192.0.2.7")
@@ -29,7 +30,7 @@ def answer(bid=3, sequence=65535, secret=SECRET, kind=0):
     return bytes(packet)
 
 
-@pytest.mark.parametrize("encapsulation", Encapsulation)
+@pytest.mark.parametrize("encapsulation", [Encapsulation.IP_IN_IP, Encapsulation.GRE])
 def test_the_packet_is_an_echo_request_inside_the_tunnel(encapsulation):
     octets = encode_probe(probe(encapsulation), SECRET)
     outer = IP(octets)
@@ -40,6 +41,13 @@ def test_the_packet_is_an_echo_request_inside_the_tunnel(encapsulation):
     echo = inner[ICMP]
     assert (echo.type, echo.code, echo.id, echo.seq) == (8, 0, 3, 65535)
     assert bytes(echo.payload) == SECRET
+
+
+def test_by_minimal_encapsulation_it_is_an_echo_request_behind_a_forwarding_header():
+    octets = encode_probe(probe(Encapsulation.MINIMAL), SECRET)
+    inner = IP(src=str(HOME), dst=str(AGENT), id=0, flags="DF", tos=0xC0)
+    inner = inner / ICMP(id=3, seq=65535) / SECRET
+    assert octets == bytes(minimal(inner, str(CARE_OF), str(AGENT)))
 
 
 @pytest.mark.parametrize("encapsulation", Encapsulation)

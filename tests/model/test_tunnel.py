@@ -18,15 +18,19 @@ THERE = IPv4Address("198.51.100.2")
     [
         (Encapsulation.IP_IN_IP, 0, 20),
         (Encapsulation.GRE, 0, 24),
+        (Encapsulation.MINIMAL, 0, 20),
         (Encapsulation.IP_IN_IP, 434, 32),
         (Encapsulation.GRE, 434, 36),
+        (Encapsulation.MINIMAL, 434, 32),
     ],
 )
-def test_the_overhead_of_a_path_is_what_its_packets_are_longer_by(
+def test_the_overhead_of_a_path_is_what_its_packets_are_longer_by_at_most(
     encapsulation: Encapsulation, port: int, octets: int
 ) -> None:
     path = Path(1, HERE, THERE, encapsulation, local_port=port, remote_port=port)
     inner = Packet(HERE, THERE, 17, b"data").encode()
+    fragment = inner[:6] + bytes((0x20, 0)) + inner[8:]
 
     assert overhead(path) == octets
-    assert len(tunnelled(path, inner)) - len(inner) == octets
+    longer = [len(tunnelled(path, each)) - len(each) for each in (inner, fragment)]
+    assert max(longer) == octets

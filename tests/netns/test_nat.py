@@ -139,7 +139,7 @@ def dropped(daemon):
 @pytest.mark.rfc("3519", "4.6", "UT-HA-2")
 @pytest.mark.rfc("3519", "4.3", "UT-HA-6")
 @pytest.mark.rfc("3519", "4.8", "UT-HA-12", "UT-MN-3")
-@pytest.mark.parametrize("encapsulation", ["ipip", "gre"])
+@pytest.mark.parametrize("encapsulation", ["ipip", "gre", "minimal"])
 def test_tcp_and_ping_through_a_translator(agent, node, offload, encapsulation):
     home = agent()
     mobile = node("mn", interface("ha2", 2, encapsulation=encapsulation))

@@ -133,6 +133,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     home_link: str | None
     advertisement_interval_s: float
     address_pool: tuple[str, ...]
+    encapsulations: tuple[str, ...]
     nat_traversal: bool
     udp_forced: bool
     keepalive_interval_s: int
@@ -265,6 +266,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         home_link=config.home_link,
         advertisement_interval_s=config.advertisement_interval_s,
         address_pool=tuple(map(str, config.address_pool)),
+        encapsulations=tuple(each.value for each in config.encapsulations),
         nat_traversal=config.nat_traversal,
         udp_forced=config.udp_forced,
         keepalive_interval_s=config.keepalive_interval_s,
@@ -376,6 +378,7 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  notifications  {_HEARD[report.notifications]}"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_SHORT_CUTS[report.shortcut, report.shortcut_out]}"
+    yield f"  tunnels        {', '.join(report.encapsulations)}"
     yield f"  home link      {_home_link_text(report)}"
     if report.require_aaa:
         yield "  AAA            every request needs a Mobile-AAA authenticator"

@@ -67,6 +67,7 @@ _HOST_KEYS: Final = (
     Key("log-level", "log_level", values.one_of("error", "warning", "info", "debug")),
     Key("mtu", "mtu", values.number(SMALLEST_LINK_MTU, LARGEST_LINK_MTU)),
 )
+_ENCAPSULATIONS: Final = values.list_of(values.member_of(Encapsulation), "encapsulations")
 _HOME_AGENT_KEYS: Final = (
     Key("address", "address", values.address, required=True),
     Key("home-networks", "home_networks", values.networks, required=True),
@@ -85,6 +86,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("home-link", "home_link", values.device),
     Key("advertisement-interval", "advertisement_interval_s", values.duration("4s", "30m")),
     Key("address-pool", "address_pool", values.pool),
+    Key("encapsulations", "encapsulations", _ENCAPSULATIONS),
     Key("nat-traversal", "nat_traversal", values.switch),
     Key("udp-forced", "udp_forced", values.switch),
     Key("keepalive-interval", "keepalive_interval_s", values.whole_seconds("10s", "110s")),
@@ -257,6 +259,8 @@ class _Reader:
             self._findings.problem(where, "interfaces: the daemon's own device is among them")
         if found.get("device", DEFAULT_DEVICE) == found.get("home_link"):
             self._findings.problem(where, "home-link: this is the daemon's own device")
+        if Encapsulation.IP_IN_IP not in found.get("encapsulations", (Encapsulation.IP_IN_IP,)):
+            self._findings.problem(where, 'encapsulations: every home agent has "ipip"')
         if found.get("udp_forced") and not found.get("nat_traversal"):
             self._findings.problem(where, "udp-forced: only with nat-traversal")
         engine = _part(found, HomeAgentConfig)

@@ -14,10 +14,11 @@ from flowbind.model.home_link import HomeLink
 
 
 class Encapsulation(StrEnum):
-    """How packets travel over one path (RFC 2003, RFC 2784)."""
+    """How packets travel over one path (RFC 2003, RFC 2784, RFC 2004)."""
 
     IP_IN_IP = "ipip"
     GRE = "gre"
+    MINIMAL = "minimal"
 
 
 class UdpEnd(Struct, frozen=True, gc=False):

@@ -109,6 +109,7 @@ class HomeAgentConfig(Struct, frozen=True):
     home_link: str | None = None
     advertisement_interval_s: float = 600.0
     address_pool: tuple[IPv4Network, ...] = ()
+    encapsulations: tuple[Encapsulation, ...] = tuple(Encapsulation)
     nat_traversal: bool = False
     udp_forced: bool = False
     keepalive_interval_s: int = 110

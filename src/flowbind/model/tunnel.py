@@ -27,8 +27,9 @@ LARGEST_LINK_MTU = 65535
 UDP_TUNNEL_OVERHEAD = 12
 """Octets that a tunnel in UDP has more: UDP and MIP Tunnel Data (RFC 3519 4.2)."""
 
-_OVERHEAD = {Encapsulation.IP_IN_IP: 20, Encapsulation.GRE: 24}
-"""IPv4; IPv4 and GRE."""
+_OVERHEAD = {Encapsulation.IP_IN_IP: 20, Encapsulation.GRE: 24, Encapsulation.MINIMAL: 20}
+"""IPv4; IPv4 and GRE. Minimal encapsulation puts 8 or 12 octets into most packets; what must not
+have them goes into the same tunnel by IP-in-IP (RFC 2004 3)."""
 
 TUNNEL_OVERHEAD = max(_OVERHEAD.values())
 """Octets of the largest outer headers of a path that is not in UDP."""
@@ -73,7 +74,7 @@ class Path(Struct, frozen=True, omit_defaults=True):
 
 
 def tunnel_word(encapsulation: Encapsulation, *, in_udp: bool) -> str:
-    """Say how packets travel: ipip, gre, udp-ipip or udp-gre."""
+    """Say how packets travel: ipip, gre or minimal, with udp- in front if that is in UDP."""
     return f"udp-{encapsulation.value}" if in_udp else encapsulation.value
 
 

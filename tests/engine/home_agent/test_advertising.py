@@ -8,6 +8,7 @@ import pytest
 from flowbind.effects import SendIcmp
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.events import IcmpReceived, LinkAddress, LinkDown, LinkUp, TimerExpired
+from flowbind.model.binding import Encapsulation
 from flowbind.wire.agent_discovery import (
     AgentAdvertisement,
     AgentSolicitation,
@@ -73,9 +74,25 @@ def test_what_is_advertised(make_beacon):
         sequence=0,
         lifetime_s=180,
         registration_lifetime_s=900,
-        flags=AgentFlag.HOME_AGENT | AgentFlag.GRE_ENCAPSULATION,
+        flags=AgentFlag.HOME_AGENT | AgentFlag.GRE_ENCAPSULATION | AgentFlag.MINIMAL_ENCAPSULATION,
         routers=(Router(GATEWAY, 0, 24),),
     )
+
+
+@pytest.mark.rfc("5944", "2.1.1")
+@pytest.mark.parametrize(
+    ("encapsulation", "flag"),
+    [
+        (Encapsulation.GRE, AgentFlag.GRE_ENCAPSULATION),
+        (Encapsulation.MINIMAL, AgentFlag.MINIMAL_ENCAPSULATION),
+    ],
+)
+def test_no_tunnel_is_advertised_that_there_is_not(make_beacon, encapsulation, flag):
+    beacon = make_beacon(encapsulations=(Encapsulation.IP_IN_IP, encapsulation))
+    beacon.hear(UP)
+    beacon.wait(0)
+    ((_, message),) = beacon.said
+    assert message.flags == AgentFlag.HOME_AGENT | flag
 
 
 @pytest.mark.rfc("5944", "2.3", "ADV-1")

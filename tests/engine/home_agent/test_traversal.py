@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from flowbind.effects import ProgramForwarding
-from flowbind.model.binding import UdpEnd
+from flowbind.model.binding import Encapsulation, UdpEnd
 from flowbind.wire.iana import RequestFlag
 from flowbind.wire.message import first
 from flowbind.wire.udp_tunnel import UdpTunnelReply, UdpTunnelRequest
@@ -93,6 +93,8 @@ def test_force_where_that_is_not_allowed(nat):
         (4, D | G, "udp-ipip"),
         (4, D | M, "udp-ipip"),
         (47, D, "udp-gre"),
+        (0, D | M, "udp-minimal"),
+        (55, D | G, "udp-minimal"),
     ],
 )
 def test_the_encapsulation_is_that_of_the_extension_or_of_the_bits(nat, asked, flags, kind):
@@ -101,8 +103,9 @@ def test_the_encapsulation_is_that_of_the_extension_or_of_the_bits(nat, asked, f
 
 
 @pytest.mark.rfc("3519", "3.1.4", "UT-HA-5")
-@pytest.mark.parametrize(("asked", "flags"), [(55, D), (6, D), (0, D | M)])
-def test_an_encapsulation_that_there_is_not(nat, asked, flags):
+@pytest.mark.parametrize(("asked", "flags"), [(6, D), (55, D), (47, D | M), (0, D | M | G)])
+def test_an_encapsulation_that_there_is_not(make_desk, asked, flags):
+    nat = make_desk(nat_traversal=True, encapsulations=(Encapsulation.IP_IN_IP,))
     assert ask(nat, nat.multipath(1), UdpTunnelRequest(asked), flags=flags) == 142
     assert nat.engine.statistics["refused_udp-encapsulation-unavailable"] == 1
 

@@ -11,6 +11,7 @@ from flowbind.auth.replay import NTP_UNIX_OFFSET_S, to_ntp
 from flowbind.effects import Log, ProgramForwarding, SaveNode, SendDatagram
 from flowbind.engine.home_agent import HomeAgent
 from flowbind.events import Received
+from flowbind.model.binding import Encapsulation
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.wire.authentication import Authentication
 from flowbind.wire.extension import UnknownExtension
@@ -20,6 +21,8 @@ from flowbind.wire.nai import NetworkAccessIdentifier
 from flowbind.wire.registration import RegistrationReply
 
 TYPE_154 = 154
+
+GRE, MINIMAL = RequestFlag.GRE_ENCAPSULATION, RequestFlag.MINIMAL_ENCAPSULATION
 
 
 def raw(subtype: int, data: str) -> UnknownExtension:
@@ -232,8 +235,32 @@ def test_the_home_address_is_a_care_of_address_that_may_be_deregistered(desk):
 
 @pytest.mark.rfc("5944", "3.4")
 @pytest.mark.rfc("5944", "3.8.2.3", "HA-30")
-def test_minimal_encapsulation_is_denied_with_139(desk):
-    assert desk.ask(flags=RequestFlag.MINIMAL_ENCAPSULATION) == 139
+@pytest.mark.parametrize("flag", [GRE, MINIMAL, GRE | MINIMAL])
+def test_an_encapsulation_that_there_is_not_is_denied_with_139(make_desk, flag):
+    desk = make_desk(encapsulations=(Encapsulation.IP_IN_IP,))
+    assert desk.ask(flags=flag) == 139
+    assert desk.ask() == 0
+
+
+@pytest.mark.rfc("5944", "3.4")
+@pytest.mark.parametrize(
+    ("flags", "granted"),
+    [
+        (GRE, Encapsulation.GRE),
+        (MINIMAL, Encapsulation.MINIMAL),
+        (GRE | MINIMAL, Encapsulation.GRE),
+        (RequestFlag(0), Encapsulation.IP_IN_IP),
+    ],
+)
+def test_the_encapsulation_is_as_the_bits_ask(desk, flags, granted):
+    assert desk.ask(flags=flags) == 0
+    assert [each.encapsulation for each in desk.record.bindings] == [granted]
+
+
+def test_of_two_encapsulations_the_one_that_there_is(make_desk):
+    desk = make_desk(encapsulations=(Encapsulation.IP_IN_IP, Encapsulation.MINIMAL))
+    assert desk.ask(flags=GRE | MINIMAL) == 0
+    assert desk.record.bindings[0].encapsulation is Encapsulation.MINIMAL
 
 
 # ---- RFC 7629
@@ -314,7 +341,6 @@ def test_what_stands_behind_the_authentication_is_denied_with_134(desk):
         (131, {"association": SecurityAssociation(256, bytes(16))}),
         (133, {"identification": 7}),
         (136, {"home_agent": IPv4Address("192.0.2.9")}),
-        (139, {"flags": RequestFlag.MINIMAL_ENCAPSULATION}),
     ],
 )
 def test_every_reply_ends_with_an_authentication_of_all_in_front_of_it(desk, code, fields):

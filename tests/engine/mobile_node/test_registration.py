@@ -143,17 +143,25 @@ def test_another_interface_waits_no_longer_than_a_second_for_a_silent_one(trip):
 
 
 @pytest.mark.rfc("7629", "5.1", "MP-MN-15")
-def test_gre_is_asked_for_where_it_is_configured(make_trip):
+@pytest.mark.parametrize(
+    ("encapsulation", "flag"),
+    [
+        (Encapsulation.GRE, RequestFlag.GRE_ENCAPSULATION),
+        (Encapsulation.MINIMAL, RequestFlag.MINIMAL_ENCAPSULATION),
+    ],
+)
+def test_the_encapsulation_that_is_configured_is_asked_for(make_trip, encapsulation, flag):
     trip = make_trip()
     config = trip.interface("wlan0").config
-    trip.interface("wlan0").config = type(config)(
-        config.name, 1, 1, 4, encapsulation=Encapsulation.GRE
-    )
+    trip.interface("wlan0").config = type(config)(config.name, 1, 1, 4, encapsulation=encapsulation)
     trip.up("wlan0")
-    assert RequestFlag.GRE_ENCAPSULATION in trip.asked.flags
+    assert (
+        trip.asked.flags & (RequestFlag.GRE_ENCAPSULATION | RequestFlag.MINIMAL_ENCAPSULATION)
+        == flag
+    )
     (path,) = trip.engine.paths[:1]
     assert path.tunnel is not None
-    assert path.tunnel.encapsulation is Encapsulation.GRE
+    assert path.tunnel.encapsulation is encapsulation
 
 
 @pytest.mark.rfc("5944", "3.6.2.2")

@@ -39,6 +39,7 @@ COUNTERS: Final = (
     "drop_encapsulation_mismatch",
     "drop_malformed",
     "drop_gre_unsupported",
+    "drop_minimal_checksum",
     "drop_decapsulation_failed",
     "drop_congestion_mark",
 )
@@ -46,7 +47,11 @@ COUNTERS: Final = (
 BALANCES: Final = (Balance.FLOW, Balance.PACKET)
 """The place of each is its number in struct node."""
 
-PROTOCOL_OF: Final = {Encapsulation.IP_IN_IP: 4, Encapsulation.GRE: 47}
+PROTOCOL_OF: Final = {
+    Encapsulation.IP_IN_IP: 4,
+    Encapsulation.GRE: 47,
+    Encapsulation.MINIMAL: 55,
+}
 ENCAPSULATION_OF: Final = {number: name for name, number in PROTOCOL_OF.items()}
 
 _TERMS: Final = (

@@ -8,6 +8,7 @@ from typing import Final
 
 from flowbind.effects import SendIcmp
 from flowbind.engine.chance import Chance
+from flowbind.model.binding import Encapsulation
 from flowbind.model.config import HomeAgentConfig
 from flowbind.wire.agent_discovery import AgentAdvertisement, Router, next_sequence
 from flowbind.wire.iana import ALL_SYSTEMS, AgentFlag
@@ -19,7 +20,10 @@ LONGEST_RESPONSE_DELAY_S: Final = 2.0
 INTERVALS_IN_LIFETIME: Final = 3
 
 _SMALLEST_PART: Final = 0.75
-_FLAGS: Final = AgentFlag.HOME_AGENT | AgentFlag.GRE_ENCAPSULATION
+_FLAG_OF: Final = {
+    Encapsulation.GRE: AgentFlag.GRE_ENCAPSULATION,
+    Encapsulation.MINIMAL: AgentFlag.MINIMAL_ENCAPSULATION,
+}
 
 
 class Advertising:
@@ -67,9 +71,15 @@ class Advertising:
             sequence=self._sequence,
             lifetime_s=int(INTERVALS_IN_LIFETIME * self._config.advertisement_interval_s),
             registration_lifetime_s=self._config.max_lifetime_s,
-            flags=_FLAGS,
+            flags=self._flags(),
             routers=self._routers,
         )
+
+    def _flags(self) -> AgentFlag:
+        flags = AgentFlag.HOME_AGENT
+        for each in self._config.encapsulations:
+            flags |= _FLAG_OF.get(each, AgentFlag(0))
+        return flags
 
     def _interval_s(self) -> float:
         longest_s = self._config.advertisement_interval_s

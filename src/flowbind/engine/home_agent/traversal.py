@@ -23,9 +23,15 @@ from flowbind.wire.udp_tunnel import (
 )
 
 _CO_LOCATED: Final = RequestFlag.DECAPSULATION_BY_MOBILE_NODE
-_GRE: Final = RequestFlag.GRE_ENCAPSULATION
-_MINIMAL: Final = RequestFlag.MINIMAL_ENCAPSULATION
-_BY_PROTOCOL: Final = {4: Encapsulation.IP_IN_IP, 47: Encapsulation.GRE}
+_BY_FLAG: Final = {
+    Encapsulation.GRE: RequestFlag.GRE_ENCAPSULATION,
+    Encapsulation.MINIMAL: RequestFlag.MINIMAL_ENCAPSULATION,
+}
+_BY_PROTOCOL: Final = {
+    4: Encapsulation.IP_IN_IP,
+    47: Encapsulation.GRE,
+    55: Encapsulation.MINIMAL,
+}
 
 
 class Traversal(Frozen, frozen=True):
@@ -36,13 +42,18 @@ class Traversal(Frozen, frozen=True):
     told: tuple[UdpTunnelReply, ...] = ()
 
 
-def encapsulation_of(request: RegistrationRequest) -> Encapsulation:
-    """Return the encapsulation that the M and G bits ask for. Raises Refused (139)."""
-    if _GRE in request.flags:
-        return Encapsulation.GRE
-    if _MINIMAL in request.flags:
+def encapsulation_of(request: RegistrationRequest, config: HomeAgentConfig) -> Encapsulation:
+    """Return the encapsulation that the M and G bits ask for. Raises Refused (139).
+
+    Of a node that takes both GRE is for all of its packets, the other for some.
+    """
+    asked = [each for each, flag in _BY_FLAG.items() if flag in request.flags]
+    if not asked:
+        return Encapsulation.IP_IN_IP
+    granted = [each for each in asked if each in config.encapsulations]
+    if not granted:
         raise Refused("encapsulation-unavailable", ReplyCode.ENCAPSULATION_UNAVAILABLE)
-    return Encapsulation.IP_IN_IP
+    return granted[0]
 
 
 def traversal_of(
@@ -56,12 +67,12 @@ def traversal_of(
         # have to wait for its first keepalive: such a tunnel is declined.
         if translated and config.deny_source_mismatch:
             raise Refused("source-mismatch", ReplyCode.ADMINISTRATIVELY_PROHIBITED)
-        return Traversal(encapsulation_of(request), told=_declined(asked))
+        return Traversal(encapsulation_of(request, config), told=_declined(asked))
     if not translated and not asked.force:
-        return Traversal(encapsulation_of(request), told=_declined(asked))
+        return Traversal(encapsulation_of(request, config), told=_declined(asked))
     if not translated and not config.udp_forced:
         raise Refused("udp-tunnel-forced", ReplyCode.ADMINISTRATIVELY_PROHIBITED)
-    encapsulation = _encapsulation_in_udp(asked, request)
+    encapsulation = _encapsulation_in_udp(asked, request, config)
     check_tunnel_end(event.source, request, config)
     if not event.source_port:
         raise Refused("udp-tunnel-without-port", ReplyCode.POORLY_FORMED_REQUEST)
@@ -85,12 +96,17 @@ def _declined(asked: UdpTunnelRequest | None) -> tuple[UdpTunnelReply, ...]:
     return (UdpTunnelReply(TUNNELLING_DECLINED),) if asked else ()
 
 
-def _encapsulation_in_udp(asked: UdpTunnelRequest, request: RegistrationRequest) -> Encapsulation:
+def _encapsulation_in_udp(
+    asked: UdpTunnelRequest, request: RegistrationRequest, config: HomeAgentConfig
+) -> Encapsulation:
     """3.1.4: what the extension says, or else M and G. Raises Refused (142)."""
-    by_bits = _GRE in request.flags or _MINIMAL not in request.flags
-    if not asked.encapsulation and by_bits:
-        return encapsulation_of(request)
-    if asked.encapsulation not in _BY_PROTOCOL:
+    try:
+        if not asked.encapsulation:
+            return encapsulation_of(request, config)
+        encapsulation = _BY_PROTOCOL.get(asked.encapsulation)
+    except Refused:
+        encapsulation = None
+    if encapsulation is None or encapsulation not in config.encapsulations:
         code = ReplyCode.UDP_ENCAPSULATION_UNAVAILABLE
         raise Refused("udp-encapsulation-unavailable", code)
-    return _BY_PROTOCOL[asked.encapsulation]
+    return encapsulation

@@ -38,6 +38,10 @@ ACCEPTED: Final = frozenset({ReplyCode.ACCEPTED, ReplyCode.ACCEPTED_NO_SIMULTANE
 
 _REDIRECTED: Final = DynamicHomeAgentSubtype.REDIRECTED
 _KIND: Final = ExtensionType.MOBILE_HOME_AUTHENTICATION
+_BITS: Final = {
+    Encapsulation.GRE: RequestFlag.GRE_ENCAPSULATION,
+    Encapsulation.MINIMAL: RequestFlag.MINIMAL_ENCAPSULATION,
+}
 
 
 def multipath_of(config: InterfaceConfig, flags: MultipathFlag) -> Multipath:
@@ -49,16 +53,14 @@ def flags_of(config: MobileNodeConfig, subject: InterfaceConfig, *, ends: bool) 
     """D: we decapsulate ourselves. T: our packets come back through the tunnel.
 
     S: the other bindings are to stay. B: broadcasts are to come too. A deregistration says nothing
-    of either.
+    of either. M or G: the packets are to come otherwise than by IP-in-IP.
     """
     flags = RequestFlag.DECAPSULATION_BY_MOBILE_NODE | RequestFlag.REVERSE_TUNNELING
     if config.simultaneous and not ends:
         flags |= RequestFlag.SIMULTANEOUS_BINDINGS
     if config.broadcast_datagrams and not ends:
         flags |= RequestFlag.BROADCAST_DATAGRAMS
-    if subject.encapsulation is Encapsulation.GRE:
-        flags |= RequestFlag.GRE_ENCAPSULATION
-    return flags
+    return flags | _BITS.get(subject.encapsulation, RequestFlag(0))
 
 
 def support_of(config: MobileNodeConfig, sent: Sent) -> tuple[RevocationSupport, ...]:
