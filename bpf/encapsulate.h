@@ -4,6 +4,7 @@
 #define FLOWBIND_ENCAPSULATE_H
 
 #include "flow.h"
+#include "mss.h"
 #include "tunnel.h"
 
 /* In skb->tc_index, with the index of a path: this is a copy for that path. */
@@ -108,6 +109,15 @@ static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length, 
 	return send_through(skb, path, length, own);
 }
 
+/* Lower the MSS that an IPv4 packet for a tunnel offers; its TCP header is at `tcp`. */
+static __always_inline int fit_mss(struct __sk_buff *skb, __u32 tcp, __u8 tcp_flags,
+				   const struct node *node, const struct settings *own)
+{
+	if (!(tcp_flags & TCP_SYN) || !own->clamp_mss || !node->mtu)
+		return 0;
+	return clamp_mss(skb, tcp, node->mtu - sizeof(struct iphdr) - TCP_HEADER);
+}
+
 /* A packet that the routing table sent to the device. */
 static __always_inline int device_egress(struct __sk_buff *skb, int toward_node)
 {
@@ -116,17 +126,19 @@ static __always_inline int device_egress(struct __sk_buff *skb, int toward_node)
 	struct flow_key key;
 	struct iphdr inner;
 	__u32 header, octets;
-	__u8 index, copy;
+	__u8 index, copy, tcp_flags;
 
 	if (!own || skb->protocol != bpf_htons(ETH_P_IP))
 		return refuse(COUNTER_DROP_MALFORMED);
 	header = load_ipv4(skb, 0, &inner);
 	if (!header)
 		return refuse(COUNTER_DROP_MALFORMED);
-	load_flow_key(skb, 0, header, &inner, toward_node, &key);
+	tcp_flags = load_flow_key(skb, 0, header, &inner, toward_node, &key);
 	node = bpf_map_lookup_elem(&nodes_map, &key.local);
 	if (!node)
 		return refuse(COUNTER_DROP_NO_BINDING);
+	if (fit_mss(skb, header, tcp_flags, node, own))
+		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
 	octets = ipv4_length(skb, 0, &inner);
 	copy = path_of_copy(skb, node);
 	index = copy == PATH_NONE ? choose_path(node, &inner, &key, octets) : copy;

@@ -172,6 +172,7 @@ struct settings {
 	__u32 device_ifindex;
 	__u32 shortcut; /* toward the nodes */
 	__u32 shortcut_out; /* and from them */
+	__u32 clamp_mss;
 	__u32 broadcasts;
 	__be32 home_broadcast;
 };

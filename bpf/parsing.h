@@ -49,6 +49,18 @@ struct ports {
 	__be16 destination;
 };
 
+/* The beginning of a TCP header, as far as its flags. */
+struct tcp_start {
+	struct ports ports;
+	__be32 sequence;
+	__be32 acknowledgement;
+	__u8 data_offset;
+	__u8 flags;
+	__be16 window;
+};
+
+#define TCP_SYN 0x02
+
 /* The octets of the packet whose IPv4 header is at `offset`. A short frame is padded behind them,
  * and what segmentation is still to cut up may be longer than the header can say. */
 static __always_inline __u32 ipv4_length(struct __sk_buff *skb, __u32 offset,
@@ -93,13 +105,29 @@ static __always_inline int has_ports(__u8 protocol)
 	       protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE;
 }
 
-/* Fill a flow key from an inner packet. `toward_node`: source is the correspondent.
+/* Load the ports behind an IPv4 header, and of a TCP header the flags along with them. */
+static __always_inline int load_ports(struct __sk_buff *skb, __u32 at, __u8 protocol,
+				      struct ports *ports, __u8 *tcp_flags)
+{
+	struct tcp_start tcp;
+
+	if (protocol == IPPROTO_TCP && !bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp))) {
+		*ports = tcp.ports;
+		*tcp_flags = tcp.flags;
+		return 0;
+	}
+	return bpf_skb_load_bytes(skb, at, ports, sizeof(*ports));
+}
+
+/* Fill a flow key from an inner packet; returns the flags of TCP, 0 for all else. `toward_node`:
+ * source is the correspondent.
  * Later fragments carry neither ports nor SPI; fragments.h finds those of the first. */
-static __always_inline void load_flow_key(struct __sk_buff *skb, __u32 offset, __u32 header,
+static __always_inline __u8 load_flow_key(struct __sk_buff *skb, __u32 offset, __u32 header,
 					  const struct iphdr *ip, int toward_node,
 					  struct flow_key *key)
 {
 	struct ports ports = {};
+	__u8 tcp_flags = 0;
 	__be32 spi = 0;
 
 	__builtin_memset(key, 0, sizeof(*key));
@@ -108,10 +136,10 @@ static __always_inline void load_flow_key(struct __sk_buff *skb, __u32 offset, _
 	key->protocol = ip->protocol;
 	key->ds = ip->tos & DS_MASK;
 	if (bpf_ntohs(ip->frag_off) & IP_OFFSET)
-		return;
+		return 0;
 	if (has_ports(ip->protocol)) {
-		if (bpf_skb_load_bytes(skb, offset + header, &ports, sizeof(ports)))
-			return;
+		if (load_ports(skb, offset + header, ip->protocol, &ports, &tcp_flags))
+			return 0;
 		key->remote_port = toward_node ? ports.source : ports.destination;
 		key->local_port = toward_node ? ports.destination : ports.source;
 		key->has = NEEDS_PORTS;
@@ -120,10 +148,11 @@ static __always_inline void load_flow_key(struct __sk_buff *skb, __u32 offset, _
 		__u32 at = offset + header + (ip->protocol == IPPROTO_AH ? 4 : 0);
 
 		if (bpf_skb_load_bytes(skb, at, &spi, sizeof(spi)))
-			return;
+			return 0;
 		key->spi = spi;
 		key->has = NEEDS_SPI;
 	}
+	return tcp_flags;
 }
 
 static __always_inline __sum16 fold_checksum(__u32 sum)

@@ -32,8 +32,8 @@ static __always_inline int shortcut_ingress(struct __sk_buff *skb, __u32 mac_len
 {
 	const struct node *node;
 	struct flow_key key;
+	__u8 index, tcp_flags;
 	__u32 octets;
-	__u8 index;
 
 	if (!own->shortcut || skb->pkt_type != 0 /* PACKET_HOST */ || inner->ttl <= 1)
 		return TC_ACT_UNSPEC;
@@ -42,8 +42,9 @@ static __always_inline int shortcut_ingress(struct __sk_buff *skb, __u32 mac_len
 		return TC_ACT_UNSPEC;
 	if (segment_length(skb, mac_length, sizeof(*inner), inner) > node->mtu)
 		return TC_ACT_UNSPEC;
-	load_flow_key(skb, mac_length, sizeof(*inner), inner, 1, &key);
-	if (decrement_ttl(skb, mac_length, inner))
+	tcp_flags = load_flow_key(skb, mac_length, sizeof(*inner), inner, 1, &key);
+	if (decrement_ttl(skb, mac_length, inner) ||
+	    fit_mss(skb, mac_length + sizeof(*inner), tcp_flags, node, own))
 		return refuse(COUNTER_DROP_ENCAPSULATION_FAILED);
 	octets = ipv4_length(skb, mac_length, inner);
 	index = choose_path(node, inner, &key, octets);

@@ -43,7 +43,7 @@ device mip0, maps pinned in /sys/fs/bpf/flowbind/home-agent
 store sqlite:///var/lib/flowbind/home-agent.db
 socket /run/flowbind/home-agent.sock
 log level info
-networks take 1500 octets at most
+networks take 1500 octets at most, the MSS of TCP is lowered
 """
 MOBILE_NODE_TEXT = """\
 mobile node 10.9.0.5, home agent 198.51.100.1
@@ -77,7 +77,7 @@ device mip0, maps pinned in /sys/fs/bpf/flowbind/mobile-node
 store sqlite:///var/lib/flowbind/mobile-node.db
 socket /run/flowbind/mobile-node.sock
 log level info
-networks take 1500 octets at most
+networks take 1500 octets at most, the MSS of TCP is lowered
 """
 
 
@@ -127,6 +127,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "pin_path": "/sys/fs/bpf/flowbind/home-agent",
         "log_level": "info",
         "mtu": 1500,
+        "mss_clamping": True,
         "warnings": [f"{file}: no [[mobile-node]]: nobody is served"],
         "address": "198.51.100.1",
         "home_networks": ["10.9.0.0/24"],

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.root
 MN, CN = ("mn", HOME), ("cn", CORRESPONDENT)
 IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 14, 10, 2
 UDP_IN_IPV4 = 28
+TIMESTAMPS = 12
 
 
 @pytest.fixture
@@ -88,3 +89,18 @@ def test_every_size_of_link(tunnels, resize, offload, mtu, shortcut):
     all_fits(CN, MN, mtu - 24)
     all_fits(MN, CN, up)
     nothing_was_dropped(agent, mobile)
+
+
+@pytest.mark.parametrize("shortcut", [True, False], ids=["shortcut", "routed"])
+@pytest.mark.parametrize(("clamping", "mss"), [(True, 1300 - 24 - 40), (False, 1476 - 40)])
+def test_a_tcp_connection_hears_what_fits(tunnels, shortcut, clamping, mss):
+    """The node itself would take more than its home agent sends."""
+    tunnels(shortcut=shortcut, mtu=1300, mss_clamping=clamping)
+    with socket_in("mn", socket.SOCK_STREAM, HOME) as listener:
+        listener.listen()
+        with socket_in("cn", socket.SOCK_STREAM, CORRESPONDENT) as connection:
+            connection.connect(listener.getsockname())
+            accepted, _ = listener.accept()
+            with accepted:
+                told = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    assert told == mss - TIMESTAMPS

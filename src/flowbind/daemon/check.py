@@ -110,6 +110,7 @@ class _Host(Struct, frozen=True, kw_only=True):
     pin_path: str
     log_level: str
     mtu: int
+    mss_clamping: bool
     warnings: tuple[str, ...]
 
 
@@ -212,6 +213,7 @@ def describe(settings: Settings) -> Report:
         pin_path=settings.pin_path,
         log_level=settings.log_level,
         mtu=settings.mtu,
+        mss_clamping=settings.mss_clamping,
         warnings=settings.warnings,
         home_address=str(config.home_address) if config.home_address else None,
         nai=config.nai,
@@ -248,6 +250,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         pin_path=settings.pin_path,
         log_level=settings.log_level,
         mtu=settings.mtu,
+        mss_clamping=settings.mss_clamping,
         warnings=settings.warnings,
         address=str(config.address),
         home_networks=tuple(map(str, config.home_networks)),
@@ -570,7 +573,8 @@ def _host_text(report: Report) -> Iterator[str]:
     yield f"store {report.store}"
     yield f"socket {report.socket}"
     yield f"log level {report.log_level}"
-    yield f"networks take {report.mtu} octets at most"
+    clamped = "the MSS of TCP is lowered" if report.mss_clamping else "the MSS of TCP is left alone"
+    yield f"networks take {report.mtu} octets at most, {clamped}"
 
 
 def _warning_text(report: Report) -> Iterator[str]:

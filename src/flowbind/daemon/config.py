@@ -65,6 +65,7 @@ _HOST_KEYS: Final = (
     Key("device", "device", values.device),
     Key("pin-path", "pin_path", values.absolute_path),
     Key("log-level", "log_level", values.one_of("error", "warning", "info", "debug")),
+    Key("mss-clamping", "mss_clamping", values.switch),
     Key("mtu", "mtu", values.number(SMALLEST_LINK_MTU, LARGEST_LINK_MTU)),
 )
 _ENCAPSULATIONS: Final = values.list_of(values.member_of(Encapsulation), "encapsulations")
@@ -153,6 +154,7 @@ class HomeAgentSettings(Struct, frozen=True):
     shortcut_out: bool = False
     log_level: str = "info"
     mtu: int = LINK_MTU
+    mss_clamping: bool = True
     warnings: tuple[str, ...] = ()
 
 
@@ -167,6 +169,7 @@ class MobileNodeSettings(Struct, frozen=True):
     default_route: bool = True
     log_level: str = "info"
     mtu: int = LINK_MTU
+    mss_clamping: bool = True
     warnings: tuple[str, ...] = ()
 
 

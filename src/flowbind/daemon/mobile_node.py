@@ -74,6 +74,7 @@ def plane_settings(settings: MobileNodeSettings, identity: Identity | None = Non
         broadcasts=settings.engine.broadcast_datagrams,
         home_broadcast=_home_broadcast(settings.engine),
         mtu=settings.mtu,
+        mss_clamping=settings.mss_clamping,
         udp_tunnels=any(
             each.nat_traversal is not NatTraversal.OFF for each in settings.engine.interfaces
         ),

@@ -26,6 +26,7 @@ COUNTERS: Final = (
     "decapsulated_packets",
     "decapsulated_octets",
     "echo_answered",
+    "mss_clamped",
     "drop_no_binding",
     "drop_by_rule",
     "drop_no_path",
@@ -212,6 +213,7 @@ class SettingsValue(ctypes.Structure):
         ("device_ifindex", ctypes.c_uint32),
         ("shortcut", ctypes.c_uint32),
         ("shortcut_out", ctypes.c_uint32),
+        ("clamp_mss", ctypes.c_uint32),
         ("broadcasts", ctypes.c_uint32),
         ("home_broadcast", ctypes.c_uint8 * 4),
     )

@@ -75,7 +75,7 @@ class EbpfSettings(Struct, frozen=True):
     `udp_tunnels` paths may be in UDP, for which room is left. `home_link` is where the
     nodes of a home agent are at home, None if its networks are virtual; with `discovery` the host
     itself receives what is sent to the broadcast addresses of those. No link is taken to be larger
-    than `mtu`.
+    than `mtu`. With `mss_clamping` TCP connections are told what fits.
     """
 
     role: Role
@@ -93,6 +93,7 @@ class EbpfSettings(Struct, frozen=True):
     broadcasts: bool = False
     home_broadcast: IPv4Address | None = None
     mtu: int = LINK_MTU
+    mss_clamping: bool = True
     udp_tunnels: bool = False
 
 
@@ -207,6 +208,7 @@ class EbpfDataPlane:
             device_ifindex=self._device.ifindex,
             shortcut=int(self._settings.shortcut),
             shortcut_out=int(self._settings.shortcut_out),
+            clamp_mss=int(self._settings.mss_clamping),
             broadcasts=int(self._settings.broadcasts),
             home_broadcast=layout.octets(self._settings.home_broadcast or IPv4Address(0)),
         )
