@@ -46,6 +46,7 @@ from flowbind.model.decision import Packet
 from flowbind.model.encoding import to_json
 from flowbind.model.flow import PolicyRule
 from flowbind.model.match import compile_match
+from flowbind.model.tunnel import Balance
 from flowbind.store.memory import MemoryStore
 from flowbind.wire.iana import FlowAction
 
@@ -81,10 +82,12 @@ class Untimed(EngineLoop):
 class Ends:
     """A home agent and a mobile node; datagrams arrive at once."""
 
-    def __init__(self, agent_changes=None, node_changes=None):
+    def __init__(self, agent_changes=None, node_changes=None, entry_changes=None):
         agent_changes, node_changes = agent_changes or {}, node_changes or {}
         association = SecurityAssociation(256, KEY)
-        entry = MobileNodeEntry(HOME, (association,), label_weights=((1, 3),))
+        entry = MobileNodeEntry(
+            HOME, (association,), label_weights=((1, 3),), **(entry_changes or {})
+        )
         interfaces = (
             InterfaceConfig("wlan0", 1, 1, 4, weight=3),
             InterfaceConfig("wwan0", 2, 2, 8),
@@ -239,6 +242,21 @@ def test_explain_says_what_was_passed_over():
     spread = ends.node(ExplainRequest("udp 203.0.113.9:7 -> 10.9.0.5:40000"))
     assert (spread.bid, spread.rule) == (1, None)
     assert "spread" in spread.why
+
+
+@pytest.mark.parametrize("of_node", [False, True], ids=["for all", "for the node"])
+def test_explain_says_where_each_packet_is_spread(of_node):
+    for_all, for_node = ("flow", "packet") if of_node else ("packet", None)
+    agent = {"balance": Balance(for_all)}
+    entry = {"balance": Balance(for_node)} if for_node else {}
+    ends = Ends(agent, {"balance": Balance.PACKET}, entry)
+    ends.up("wlan0")
+    ends.up("wwan0")
+    for end in (ends.node, ends.agent):
+        explained = end(ExplainRequest("udp 203.0.113.9:8 -> 10.9.0.5:40000"))
+        assert (explained.verdict, explained.bid, explained.interface) == ("forward", None, None)
+        assert "each packet is spread over the paths by weight" in explained.why
+        assert end(ExplainRequest("udp 203.0.113.9:5060 -> 10.9.0.5:40000")).bid == 2
 
 
 @pytest.mark.parametrize("packet", ["", "udp", "tcp 1.2.3.4 -> 5.6.7.8", "udp 1.2.3.4:99999 -> x"])

@@ -155,6 +155,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "message_strings": False,
         "max_nodes": None,
         "redirect_to": None,
+        "balance": "flow",
         "mobile_nodes": [],
         "foreign_agents": [],
     }
@@ -336,6 +337,20 @@ def test_a_policy_that_is_taken_is_told(read):
         )
     )
     assert "policy         kept here until the home agent tells another one" in text
+
+
+def test_what_is_spread_is_told(configuration, read):
+    tables = configuration("mobile-node")
+    tables["mobile-node"] |= {"balance": "packet"}
+    assert "balance        packets, not flows" in as_text(describe(read(tables)))
+    tables = configuration("home-agent")
+    tables["home-agent"] |= {"balance": "packet"}
+    for balance, said in (("packet", True), ("flow", False)):
+        report = describe(read(tables))
+        assert isinstance(report, HomeAgentReport)
+        assert report.mobile_nodes[0].balance == balance
+        assert ("multipath, spread by packets" in as_text(report)) is said
+        tables["mobile-node"][0] |= {"balance": "flow"}
 
 
 def test_simultaneous_bindings_are_told(configuration, read, problems):

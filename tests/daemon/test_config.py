@@ -24,6 +24,7 @@ from flowbind.model.config import (
 )
 from flowbind.model.flow import PolicyRule
 from flowbind.model.match import compile_match
+from flowbind.model.tunnel import Balance
 from flowbind.wire.iana import AccessTechnology, FlowAction
 
 KEY = bytes.fromhex("0123456789abcdef0123456789abcdef")
@@ -83,6 +84,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         interfaces = ["eth0", "eth1"]
         shortcut = false
         shortcut-out = true
+        balance = "packet"
         home-link = "eth1"
         advertisement-interval = "30s"
         nat-traversal = true
@@ -103,6 +105,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         replay = "timestamps"
         multipath = false
         label-weights = { 2 = 16, 1 = 1 }
+        balance = "flow"
         [[flow]]
         name = "no telnet"
         match = "tcp remote port telnet"
@@ -121,6 +124,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
                     (association,),
                     multipath=False,
                     label_weights=((1, 1), (2, 16)),
+                    balance=Balance.FLOW,
                 ),
             ),
             max_lifetime_s=7200,
@@ -140,6 +144,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
             udp_forced=True,
             keepalive_interval_s=20,
             deny_source_mismatch=True,
+            balance=Balance.PACKET,
         ),
         socket="/run/ha.sock",
         store="memory:",
@@ -163,6 +168,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         replay = "nonces"
         multipath = "require"
         lifetime = 90
+        balance = "packet"
         exchange-policy = false
         accept-policy = true
         revocation = true
@@ -214,6 +220,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
             probe_interval_s=0.2,
             probe_dead_after=5,
             home_network=IPv4Network("10.9.0.0/24"),
+            balance=Balance.PACKET,
         ),
         socket="/run/mn.sock",
         store="sqlite:///var/lib/mn.db",

@@ -69,6 +69,7 @@ KEYS: dict[tuple, Keys] = {
         ("keepalive-interval", ["10s", 110], ["9s", 111, "10500ms", "", True]),
         ("deny-source-mismatch", [True, False], NO_SWITCH),
         ("discovery", [True, False], NO_SWITCH),
+        ("balance", ["flow", "packet"], ["packets", "", 1, True]),
         ("address-pool", ["10.9.0.128/25", ["10.9.0.64/26", "10.9.0.128/25"]],
          ["", [], 1, "10.9.0.129/25", "10.8.0.0/24", ["10.9.0.8/29", 1]]),
         *HOST_KEYS,
@@ -82,6 +83,7 @@ KEYS: dict[tuple, Keys] = {
         ("timestamp-tolerance", ["1s", "1h", "1500ms", 7], [0, "999ms", "61m", "7", 7.0]),
         ("multipath", [True, False], [*NO_SWITCH, "prefer"]),
         ("simultaneous-bindings", [True, False], NO_SWITCH),
+        ("balance", ["flow", "packet"], ["packets", "", 1, True]),
         (
             "label-weights",
             [{"1": 1, "255": 16}],
@@ -101,6 +103,7 @@ KEYS: dict[tuple, Keys] = {
         *ASSOCIATION_KEYS,
         ("multipath", ["require", "prefer", "off"], [True, "", "on"]),
         ("simultaneous", [False], [True, *NO_SWITCH]),
+        ("balance", ["flow", "packet"], ["packets", "", 1, True]),
         ("broadcast-datagrams", [True, False], NO_SWITCH),
         ("lifetime", [1, 65534, "1s", "65534s", "18h"], OUT_OF_LIFETIME),
         ("exchange-policy", [True, False], NO_SWITCH),

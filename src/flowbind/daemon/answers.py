@@ -340,8 +340,9 @@ def _why(decision: Decision, rule: FlowRule | None, node: NodeForwarding) -> str
         return f"{node.home_address} has no binding here"
     if decision.verdict == "no-path":
         return "no rule that can be carried out matches, and there is no path to send by"
-    if rule is None or decision.rule is None:
-        return "no rule that can be carried out matches: spread over the paths by weight"
+    if decision.rule is None or rule is None:
+        spread = "each packet is spread" if decision.by_packet else "spread"
+        return f"no rule that can be carried out matches: {spread} over the paths by weight"
     selector = describe_selector(rule.selector)
     said = f"rule {_rule_name(rule, decision.rule)} ({selector})"
     if rule.action is FlowAction.DROP:

@@ -15,10 +15,17 @@ from msgspec import Struct
 from flowbind.auth.association import Replay, SecurityAssociation
 from flowbind.daemon.config import ConfigError, HomeAgentSettings, Settings, read_settings
 from flowbind.daemon.config_values import access_name
-from flowbind.model.config import HomeDetection, InterfaceConfig, MobileNodeEntry, StaticFlow
+from flowbind.model.config import (
+    HomeAgentConfig,
+    HomeDetection,
+    InterfaceConfig,
+    MobileNodeEntry,
+    StaticFlow,
+)
 from flowbind.model.encoding import to_json
 from flowbind.model.flow import PolicyRule
 from flowbind.model.match import describe_selector, why_nothing_matches
+from flowbind.model.tunnel import Balance
 from flowbind.wire.traffic_selector import TrafficSelector
 
 _OK: Final = 0
@@ -90,6 +97,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     nai: str | None
     services: tuple[str, ...]
     aaa_spi: int | None
+    balance: str
 
 
 class ForeignAgentReport(Struct, frozen=True, kw_only=True):
@@ -143,6 +151,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     message_strings: bool
     max_nodes: int | None
     redirect_to: str | None
+    balance: str
     mobile_nodes: tuple[NodeReport, ...]
     foreign_agents: tuple[ForeignAgentReport, ...]
 
@@ -159,6 +168,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     algorithm: str
     associations: tuple[AssociationReport, ...]
     multipath: str
+    balance: str
     simultaneous: bool
     broadcast_datagrams: bool
     lifetime_s: int
@@ -224,6 +234,7 @@ def describe(settings: Settings) -> Report:
         algorithm=config.association.algorithm.value,
         associations=tuple(map(_association_report, config.associations)),
         multipath=config.multipath,
+        balance=config.balance.value,
         simultaneous=config.simultaneous,
         broadcast_datagrams=config.broadcast_datagrams,
         lifetime_s=config.lifetime_s,
@@ -278,7 +289,8 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         message_strings=config.message_strings,
         max_nodes=config.max_nodes,
         redirect_to=str(config.redirect_to) if config.redirect_to else None,
-        mobile_nodes=tuple(map(_node_report, config.mobile_nodes)),
+        balance=config.balance.value,
+        mobile_nodes=tuple(_node_report(each, config) for each in config.mobile_nodes),
         foreign_agents=tuple(
             ForeignAgentReport(
                 address=str(each.address), spis=tuple(own.spi for own in each.associations)
@@ -288,7 +300,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
     )
 
 
-def _node_report(entry: MobileNodeEntry) -> NodeReport:
+def _node_report(entry: MobileNodeEntry, config: HomeAgentConfig) -> NodeReport:
     associations = tuple(map(_association_report, entry.associations))
     return NodeReport(
         home_address=str(entry.home_address) if entry.home_address else None,
@@ -302,6 +314,7 @@ def _node_report(entry: MobileNodeEntry) -> NodeReport:
         nai=entry.nai,
         services=entry.services,
         aaa_spi=entry.aaa.spi if entry.aaa else None,
+        balance=(entry.balance or config.balance).value,
     )
 
 
@@ -447,7 +460,8 @@ def _bindings_text(node: NodeReport) -> str:
         *(["multipath"] if node.multipath else []),
         *(["simultaneous"] if node.simultaneous_bindings else []),
     ]
-    return " or ".join(kinds) or "one binding"
+    spread = ", spread by packets" if node.balance == Balance.PACKET else ""
+    return (" or ".join(kinds) or "one binding") + spread
 
 
 def _replay_text(association: AssociationReport) -> str:
@@ -474,6 +488,8 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
         yield f"  Mobile-AAA     SPI {report.aaa_spi}"
     multipath = _SIMULTANEOUS if report.simultaneous else _MULTIPATH[report.multipath]
     yield f"  multipath      {multipath}"
+    if report.balance == Balance.PACKET:
+        yield "  balance        packets, not flows: those of one flow may overtake each other"
     if report.broadcast_datagrams:
         yield "  broadcasts     asked for"
     yield f"  registrations  for {_duration(report.lifetime_s)}"
@@ -546,7 +562,8 @@ _FOR: Final = {HomeAgentReport: " for nodes that send none", MobileNodeReport: "
 def _flow_text(report: Report) -> Iterator[str]:
     yield ""
     if not report.flows:
-        yield f"no flow rules{_FOR[type(report)]}: every flow is spread over the paths by weight"
+        what = report.balance
+        yield f"no flow rules{_FOR[type(report)]}: every {what} is spread over the paths by weight"
         return
     rules = _count(len(report.flows), "flow rule")
     selectors = _count(sum(len(each.selectors) for each in report.flows), "selector")

@@ -46,6 +46,7 @@ from flowbind.model.tunnel import (
     MAX_PATHS,
     PLAIN_BID,
     SMALLEST_LINK_MTU,
+    Balance,
 )
 
 DEFAULT_DEVICE: Final = "mip0"
@@ -96,6 +97,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("message-strings", "message_strings", values.switch),
     Key("max-nodes", "max_nodes", values.number(0, _MOST_NODES)),
     Key("redirect-to", "redirect_to", values.address),
+    Key("balance", "balance", values.member_of(Balance)),
     *_HOST_KEYS,
 )
 _MOBILE_NODE_KEYS: Final = (
@@ -123,6 +125,7 @@ _MOBILE_NODE_KEYS: Final = (
     Key("probe-interval", "probe_interval_s", values.duration("10ms", "1m")),
     Key("probe-dead-after", "probe_dead_after", values.number(1, _MOST_PROBES)),
     Key("home-network", "home_network", values.network),
+    Key("balance", "balance", values.member_of(Balance)),
     *_HOST_KEYS,
 )
 _INTERFACE_KEYS: Final = (

@@ -14,6 +14,7 @@ from flowbind.daemon.config_keys import (
 )
 from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read_table
 from flowbind.model.config import MobileNodeEntry, unusable_in
+from flowbind.model.tunnel import Balance
 
 _ASSOCIATION_KEYS: Final = (*ASSOCIATION_KEYS, TOLERANCE_KEY)
 _NODE_KEYS: Final = (
@@ -25,6 +26,7 @@ _NODE_KEYS: Final = (
     Key("services", "services", values.list_of(values.service, "services")),
     Key("multipath", "multipath", values.switch),
     Key("label-weights", "label_weights", values.label_weights),
+    Key("balance", "balance", values.member_of(Balance)),
     Key("simultaneous-bindings", "simultaneous_bindings", values.switch),
 )
 

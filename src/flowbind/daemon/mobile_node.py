@@ -285,7 +285,9 @@ class MobileNodeRole:
         if home_address is None:
             return {}
         paths = tuple(each.tunnel for each in self._engine.paths if each.tunnel)
-        return {home_address: NodeForwarding(home_address, paths, self._engine.rules)}
+        balance = self._engine.config.balance
+        node = NodeForwarding(home_address, paths, self._engine.rules, balance=balance)
+        return {home_address: node}
 
     def counters(self) -> Mapping[str, int]:
         """What the engine counted."""

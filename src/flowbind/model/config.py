@@ -10,6 +10,7 @@ from flowbind.auth.aaa import AaaAssociation
 from flowbind.auth.association import SecurityAssociation
 from flowbind.model.binding import Encapsulation
 from flowbind.model.flow import PolicyRule
+from flowbind.model.tunnel import Balance
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.traffic_selector import TrafficSelector
 
@@ -32,7 +33,7 @@ class MobileNodeEntry(Struct, frozen=True):
     the `associations`, of which no two have the same SPI. `label_weights` are pairs (If-Label,
     weight): the share of the flows that no rule names. With `simultaneous_bindings` the S bit is
     granted: a copy of each packet to every care-of address. `ipv6_prefixes` are those that it may
-    register (RFC 5454).
+    register (RFC 5454). `balance` None is the home agent's own.
     """
 
     home_address: IPv4Address | None
@@ -44,6 +45,7 @@ class MobileNodeEntry(Struct, frozen=True):
     services: tuple[str, ...] = ()
     aaa: AaaAssociation | None = None
     ipv6_prefixes: tuple[IPv6Network, ...] = ()
+    balance: Balance | None = None
 
     @property
     def name(self) -> str:
@@ -118,6 +120,7 @@ class HomeAgentConfig(Struct, frozen=True):
     message_strings: bool = False
     max_nodes: int | None = None
     redirect_to: IPv4Address | None = None
+    balance: Balance = Balance.FLOW
 
 
 def unusable_in(home_network: IPv4Network) -> frozenset[IPv4Address]:
@@ -190,6 +193,7 @@ class MobileNodeConfig(Struct, frozen=True):
     service: str | None = None
     nai: str | None = None
     ipv6_prefixes: tuple[IPv6Network, ...] = ()
+    balance: Balance = Balance.FLOW
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from flowbind.effects import SendThroughTunnel
 from flowbind.engine.home_agent.broadcasting import COPIES_A_SECOND
 from flowbind.events import BroadcastHeard
 from flowbind.model.config import StaticFlow
+from flowbind.model.tunnel import Balance
 from flowbind.wire.iana import FlowAction, RequestFlag
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 
@@ -98,6 +99,13 @@ def test_of_several_paths_one_is_taken_by_the_rules_of_the_node(away):
     assert [to for to, _ in hear(away, web)] == ["10.2.0.2"]
     away.ask(away.multipath(2), lifetime_s=0)
     assert [to for to, _ in hear(away, web)] == ["10.1.0.2"]
+
+
+def test_a_broadcast_is_sent_once_where_packets_are_spread(make_desk):
+    desk = make_desk(home_link="home0", balance=Balance.PACKET)
+    for bid in (1, 2):
+        desk.ask(desk.multipath(bid), flags=B | D)
+    assert len(hear(desk, broadcast())) == 1
 
 
 def test_a_rule_that_drops_drops_a_broadcast_too(make_desk):

@@ -17,7 +17,7 @@ from flowbind.events import (
     TimerExpired,
 )
 from flowbind.model.binding import Binding, Encapsulation, NodeRecord
-from flowbind.model.tunnel import NodeForwarding, Path
+from flowbind.model.tunnel import Balance, NodeForwarding, Path
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.iana import MultipathFlag, RequestFlag
 from flowbind.wire.message import all_of
@@ -113,6 +113,13 @@ def test_an_accepted_registration_brings_up_its_tunnel(trip):
     assert trip.state("wlan0") == "up"
     assert trip.engine.deadline() == trip.now
     assert trip.wait(0) == [SendProbe(tunnel, trip.home, 1)]
+
+
+def test_packets_are_spread_where_the_configuration_says_so(make_trip):
+    trip = make_trip(balance=Balance.PACKET)
+    trip.up("wlan0")
+    (programmed,) = (each.node for each in trip.last if isinstance(each, ProgramForwarding))
+    assert programmed.balance is Balance.PACKET
 
 
 @pytest.mark.rfc("5944", "5.7.1")

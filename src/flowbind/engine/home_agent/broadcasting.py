@@ -20,7 +20,7 @@ from flowbind.model.binding import Broadcasts, NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.model.decision import PROTOCOLS_WITH_PORTS, decide, paths_taken
 from flowbind.model.decision import Packet as Inner
-from flowbind.model.tunnel import LINK_MTU, Path, overhead
+from flowbind.model.tunnel import LINK_MTU, Balance, Path, overhead
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import MOBILE_IP_PORT, IcmpType
 from flowbind.wire.ipv4 import Packet, checksum_of, decode_packet
@@ -119,6 +119,8 @@ class Broadcasting:
         entry = self._entries[record.home_address]
         node = project(self._config, entry, structs.replace(record, bindings=tuple(asked)))
         assert node is not None  # noqa: S101 -- who listens has a binding
+        # There is no choosing at random here, and no need to.
+        node = structs.replace(node, balance=Balance.FLOW)
         decision = decide(node, _as_if_to(record.home_address, packet))
         if decision.verdict != "forward":
             self._refuse("rule")

@@ -19,6 +19,7 @@ def project(
         paths=tuple(_path(config, weights, binding) for binding in record.bindings),
         rules=rules_in_force(config, record),
         prefixes=record.prefixes,
+        balance=entry.balance or config.balance,
     )
 
 

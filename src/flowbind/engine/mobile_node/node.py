@@ -203,7 +203,7 @@ class MobileNode:
         paths = tuple(each.tunnel for each in self.interfaces.values() if each.tunnel)
         if home_address is None or not paths:
             return None
-        return NodeForwarding(home_address, paths, self.rules, self.prefixes)
+        return NodeForwarding(home_address, paths, self.rules, self.prefixes, self.config.balance)
 
     # ---- interfaces
 
