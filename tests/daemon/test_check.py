@@ -125,6 +125,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "store": "sqlite:///var/lib/flowbind/home-agent.db",
         "device": "mip0",
         "pin_path": "/sys/fs/bpf/flowbind/home-agent",
+        "attach": "auto",
         "log_level": "info",
         "mtu": 1500,
         "mss_clamping": True,

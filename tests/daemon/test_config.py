@@ -9,6 +9,7 @@ import pytest
 from flowbind.auth.association import Algorithm, Replay, SecurityAssociation
 from flowbind.daemon.config import HomeAgentSettings, MobileNodeSettings
 from flowbind.daemon.config_values import ACCESS_NAMES, access_name
+from flowbind.dataplane.base import Attach
 from flowbind.lab import agents, topology
 from flowbind.model.binding import Encapsulation
 from flowbind.model.config import (
@@ -95,6 +96,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         store = "memory:"
         device = "home0"
         pin-path = "/sys/fs/bpf/ha"
+        attach = "clsact"
         log-level = "debug"
         [[mobile-node]]
         home-address = "192.0.2.1"
@@ -150,6 +152,7 @@ def test_everything_that_can_be_said_of_a_home_agent(read):
         store="memory:",
         device="home0",
         pin_path="/sys/fs/bpf/ha",
+        attach=Attach.CLSACT,
         interfaces=("eth0", "eth1"),
         shortcut=False,
         shortcut_out=True,
@@ -181,6 +184,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         store = "sqlite:///var/lib/mn.db"
         device = "node0"
         pin-path = "/sys/fs/bpf/mn"
+        attach = "clsact"
         log-level = "error"
         [[interface]]
         name = "eth0"
@@ -226,6 +230,7 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         store="sqlite:///var/lib/mn.db",
         device="node0",
         pin_path="/sys/fs/bpf/mn",
+        attach=Attach.CLSACT,
         default_route=False,
         log_level="error",
     )

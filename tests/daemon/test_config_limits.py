@@ -22,6 +22,7 @@ HOST_KEYS: Keys = [
     ("store", ["memory:", "sqlite:///a.db"], [1, "", "sqlite://a", "redis://h", "/a.db"]),
     ("device", ["m", "fifteen-letters", "ä"], NO_DEVICE),
     ("pin-path", ["/a"], NO_PATH),
+    ("attach", ["auto", "clsact"], ["", "tcx", 1, True]),
     ("log-level", ["error", "warning", "info", "debug"], [1, "", "INFO", "warn"]),
     ("mss-clamping", [True, False], NO_SWITCH),
     ("mtu", [552, 1500, 65535], [551, 65536, -1, "1500", 1500.0, True]),

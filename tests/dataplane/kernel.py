@@ -1,7 +1,9 @@
 """A network namespace and a BPF file system for one test, in this very process."""
 
 import ctypes
+import json
 import os
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -52,3 +54,32 @@ def pinned(directory: Path) -> list[str]:
     """Name what is pinned below a directory; the kernel's own two files are none of it."""
     ours = (each.relative_to(directory) for each in directory.rglob("*"))
     return sorted(str(each) for each in ours if each.suffix != ".debug")
+
+
+def attached(interface: str, direction: str = "ingress") -> list[str]:
+    """Name the programs at a hook in the order in which they are asked: by TCX, then by clsact."""
+    shown = (
+        run("bpftool", "-j", "prog", "show", "id", str(each))
+        for each in attached_numbers(interface, direction)
+    )
+    return [json.loads(each)["name"] for each in shown]
+
+
+def attached_numbers(interface: str, direction: str = "ingress") -> list[int]:
+    """The numbers of the programs at a hook."""
+    filters = json.loads(run("tc", "-j", "filter", "show", "dev", interface, direction))
+    options = [each.get("options", {}) for each in filters]
+    return _by_links(interface, direction) + [
+        each["prog"]["id"] for each in options if "prog" in each
+    ]
+
+
+def _by_links(interface: str, direction: str) -> list[int]:
+    """What is attached by TCX, which this bpftool does not know yet."""
+    numbers = (ctypes.c_uint32 * 16)()
+    count = ctypes.c_uint32(16)
+    asked = socket.if_nametoindex(interface), {"ingress": 46, "egress": 47}[direction]
+    libbpf = ctypes.CDLL("libbpf.so.1")
+    if libbpf.bpf_prog_query(*asked, 0, None, numbers, ctypes.byref(count)):
+        return []
+    return list(numbers[: count.value])

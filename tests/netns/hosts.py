@@ -217,9 +217,10 @@ class End:
         with inside(self.host):
             return open_ebpf(self.settings)
 
-    def reopen(self) -> None:
+    def reopen(self, **changes) -> None:
         """Do as a daemon that is restarted."""
         self.plane.close()
+        self.settings = structs.replace(self.settings, **changes)
         self.plane = self._open()
 
     def program(self, node: NodeForwarding) -> None:

@@ -116,6 +116,7 @@ class _Host(Struct, frozen=True, kw_only=True):
     store: str
     device: str
     pin_path: str
+    attach: str
     log_level: str
     mtu: int
     mss_clamping: bool
@@ -221,6 +222,7 @@ def describe(settings: Settings) -> Report:
         store=settings.store,
         device=settings.device,
         pin_path=settings.pin_path,
+        attach=settings.attach.value,
         log_level=settings.log_level,
         mtu=settings.mtu,
         mss_clamping=settings.mss_clamping,
@@ -259,6 +261,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         store=settings.store,
         device=settings.device,
         pin_path=settings.pin_path,
+        attach=settings.attach.value,
         log_level=settings.log_level,
         mtu=settings.mtu,
         mss_clamping=settings.mss_clamping,
@@ -584,9 +587,13 @@ def _targets(flow: FlowReport) -> str:
     return " or ".join(f"{name} (BID {bid})" for name, bid in pairs)
 
 
+_ATTACHED: Final = {"auto": "", "clsact": " with filters at clsact"}
+
+
 def _host_text(report: Report) -> Iterator[str]:
     yield ""
-    yield f"device {report.device}, maps pinned in {report.pin_path}"
+    attached = _ATTACHED[report.attach]
+    yield f"device {report.device}{attached}, maps pinned in {report.pin_path}"
     yield f"store {report.store}"
     yield f"socket {report.socket}"
     yield f"log level {report.log_level}"

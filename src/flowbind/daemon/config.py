@@ -29,6 +29,7 @@ from flowbind.daemon.config_keys import (
 )
 from flowbind.daemon.config_nodes import read_nodes
 from flowbind.daemon.config_reader import Findings, Found, Key, read_array, read_table, unknown
+from flowbind.dataplane.base import Attach
 from flowbind.model.binding import Encapsulation
 from flowbind.model.config import (
     HomeAgentConfig,
@@ -65,6 +66,7 @@ _HOST_KEYS: Final = (
     Key("store", "store", values.store_url),
     Key("device", "device", values.device),
     Key("pin-path", "pin_path", values.absolute_path),
+    Key("attach", "attach", values.member_of(Attach)),
     Key("log-level", "log_level", values.one_of("error", "warning", "info", "debug")),
     Key("mss-clamping", "mss_clamping", values.switch),
     Key("mtu", "mtu", values.number(SMALLEST_LINK_MTU, LARGEST_LINK_MTU)),
@@ -155,6 +157,7 @@ class HomeAgentSettings(Struct, frozen=True):
     interfaces: tuple[str, ...] | None = None
     shortcut: bool = True
     shortcut_out: bool = False
+    attach: Attach = Attach.AUTO
     log_level: str = "info"
     mtu: int = LINK_MTU
     mss_clamping: bool = True
@@ -170,6 +173,7 @@ class MobileNodeSettings(Struct, frozen=True):
     device: str = DEFAULT_DEVICE
     pin_path: str = "/sys/fs/bpf/flowbind/mobile-node"
     default_route: bool = True
+    attach: Attach = Attach.AUTO
     log_level: str = "info"
     mtu: int = LINK_MTU
     mss_clamping: bool = True

@@ -63,6 +63,7 @@ def plane_settings(settings: HomeAgentSettings) -> EbpfSettings:
         shortcut_out=settings.shortcut_out,
         mtu=settings.mtu,
         mss_clamping=settings.mss_clamping,
+        attach=settings.attach,
         home_link=settings.engine.home_link,
         udp_tunnels=settings.engine.nat_traversal,
         discovery=settings.engine.discovery,

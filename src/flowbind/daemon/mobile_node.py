@@ -71,6 +71,7 @@ def plane_settings(settings: MobileNodeSettings, identity: Identity | None = Non
         home_agent=identity.home_agent,
         home_address=identity.home_address,
         default_route=settings.default_route,
+        attach=settings.attach,
         broadcasts=settings.engine.broadcast_datagrams,
         home_broadcast=_home_broadcast(settings.engine),
         mtu=settings.mtu,

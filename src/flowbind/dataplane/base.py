@@ -23,6 +23,13 @@ class Role(StrEnum):
     MOBILE_NODE = "mobile-node"
 
 
+class Attach(StrEnum):
+    """How programs are attached: by TCX where the kernel has it, or always by filters at clsact."""
+
+    AUTO = "auto"
+    CLSACT = "clsact"
+
+
 class FlowRecord(Struct, frozen=True):
     """One live flow, as forwarded by this end. `age_s` counts from its first packet.
 

@@ -24,7 +24,10 @@ LRU_PERCPU_HASH: Final = 10
 
 PER_PROCESSOR: Final = frozenset({PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH})
 
-_ANONYMOUS_MAP: Final = Path("anon_inode:bpf-map")
+PINNED_MAP: Final = "anon_inode:bpf-map"
+PINNED_LINK: Final = ("anon_inode:bpf-link", "anon_inode:bpf_link")
+"""Kinds of pins, as kernels call them, and have called them."""
+
 _AT_ONCE: Final = 1024
 
 
@@ -252,15 +255,20 @@ def _cut(buffer: ctypes.Array[ctypes.c_char], octets: int, count: int) -> list[b
     return [bytes(view[at : at + octets]) for at in range(0, count * octets, octets)]
 
 
-def open_pinned_map(library: Library, path: Path) -> BpfMap | None:
-    """Open what is pinned there, None if it is no map."""
+def kind_of_pin(library: Library, path: Path) -> str:
+    """Tell what is pinned there: one of the kinds of pins, something else, or "" for nothing."""
     fd = library.number("bpf_obj_get", str(path).encode())
     if fd < 0:
-        return None
-    if Path(f"/proc/self/fd/{fd}").readlink() != _ANONYMOUS_MAP:
+        return ""
+    try:
+        return Path(f"/proc/self/fd/{fd}").readlink().name
+    finally:
         os.close(fd)
-        return None
-    return BpfMap(library, fd)
+
+
+def open_pinned_map(library: Library, path: Path) -> BpfMap:
+    """Open a map. Raises DataPlaneError."""
+    return BpfMap(library, library.call("bpf_obj_get", str(path).encode()))
 
 
 class BpfObject:

@@ -9,13 +9,20 @@ Packets do not mind, for a program that is attached keeps the maps that it was l
 import ctypes
 import fcntl
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
 from flowbind.dataplane.base import DataPlaneError
 from flowbind.dataplane.ebpf.btf import Btf
-from flowbind.dataplane.ebpf.libbpf import BpfMap, Library, open_pinned_map
+from flowbind.dataplane.ebpf.libbpf import (
+    PINNED_LINK,
+    PINNED_MAP,
+    BpfMap,
+    Library,
+    kind_of_pin,
+    open_pinned_map,
+)
 
 BPF_FILE_SYSTEM: Final = Path("/sys/fs/bpf")
 
@@ -23,8 +30,17 @@ _BPF_FS_MAGIC: Final = 0xCAFE4A11
 
 _FILLING: Final = "filling"
 _FILLED: Final = "filled"
-_MARK: Final = "settings_map"
-"""The map that every build of flowbind has."""
+LINKS: Final = "links"
+QDISCS: Final = "qdiscs"
+_DIRECTORIES: Final = (_FILLING, _FILLED, LINKS, QDISCS)
+
+_MARKS: Final = frozenset({"settings_map", "nodes_map", "policies_map"})
+"""Maps that every build of flowbind has."""
+
+
+def is_of_flowbind(types: Btf) -> bool:
+    """Tell whether maps or programs with these types are of some build of flowbind."""
+    return types.maps() >= _MARKS
 
 
 class Pins:
@@ -60,28 +76,31 @@ class Pins:
             raise DataPlaneError(
                 f"{self.path} is not on a BPF file system (mount -t bpf bpf DIRECTORY)"
             )
-        foreign = sorted(
-            str(each.relative_to(self.path))
-            for directory in (self.path, *self._of_starts())
-            for each in directory.iterdir()
-            if each not in self._of_starts() and not self._take(each)
-        )
+        foreign = sorted(str(each.relative_to(self.path)) for each in self._foreign())
         if foreign:
             raise DataPlaneError(f"{self.path} holds what is not ours: {', '.join(foreign)}")
         self.discard()
         self.install(self.maps)
 
-    def _of_starts(self) -> list[Path]:
-        """The directories that a start has left half-way."""
-        return [each for each in (self.path / _FILLING, self.path / _FILLED) if each.is_dir()]
+    def _foreign(self) -> Iterator[Path]:
+        for each in self.path.iterdir():
+            if each.name not in _DIRECTORIES and not self._take(each):
+                yield each
+        for name in (_FILLING, _FILLED):
+            for each in _content(self.path / name):
+                if not self._take(each):
+                    yield each
+        for each in _content(self.path / LINKS):
+            if kind_of_pin(self._library, each) not in PINNED_LINK:
+                yield each
 
     def _take(self, pin: Path) -> bool:
         """Open a map of ours, of whichever build: its own types say whose it is."""
-        found = open_pinned_map(self._library, pin)
-        if found is None:
+        if kind_of_pin(self._library, pin) != PINNED_MAP:
             return False
+        found = open_pinned_map(self._library, pin)
         types = self._types_of(found)
-        if types is None or not {pin.name, _MARK} <= types.maps():
+        if types is None or not is_of_flowbind(types) or pin.name not in types.maps():
             found.close()
             return False
         if pin.parent.name == _FILLING:
@@ -128,8 +147,8 @@ class Pins:
 
     def remove(self) -> None:
         """Remove the pins and their directory."""
-        for directory in self._of_starts():
-            _remove_all(directory)
+        for name in _DIRECTORIES:
+            _remove_all(self.path / name)
         for each in self.path.iterdir():
             each.unlink()
         self._remove_directories()
@@ -155,10 +174,14 @@ class Pins:
             os.close(fd)
 
 
+def _content(directory: Path) -> list[Path]:
+    return list(directory.iterdir()) if directory.is_dir() else []
+
+
 def _remove_all(directory: Path) -> None:
+    for each in _content(directory):
+        each.rmdir() if each.is_dir() else each.unlink()
     if directory.is_dir():
-        for each in directory.iterdir():
-            each.unlink()
         directory.rmdir()
 
 

@@ -1,8 +1,9 @@
 """The eBPF data plane: pinned maps, programs at tc, one device.
 
-Everything lives below `pin_path`: the maps, pinned by name. The maps, the device and the attached
-programs outlive the daemon, which on its next start takes the maps from their pins and puts its own
-programs in the place of the attached ones, in one step each, so that no packet is lost.
+Everything lives below `pin_path`: the maps, pinned by name, and the links of the programs. The
+maps, the device and the attached programs outlive the daemon, which on its next start takes the
+maps from their pins and puts its own programs in the place of the attached ones, in one step each,
+so that no packet is lost.
 """
 
 import os
@@ -18,12 +19,15 @@ from msgspec import Struct, structs
 
 from flowbind.dataplane import at_home, netlink
 from flowbind.dataplane.base import (
+    Attach,
     DataPlaneError,
     FlowRecord,
     Reconciliation,
     Role,
 )
-from flowbind.dataplane.ebpf import filters, layout, libbpf, questions
+from flowbind.dataplane.ebpf import layout, libbpf, questions
+from flowbind.dataplane.ebpf.attachments import Attachments
+from flowbind.dataplane.ebpf.filters import EGRESS, INGRESS
 from flowbind.dataplane.ebpf.migration import Migration
 from flowbind.dataplane.ebpf.pins import Pins
 from flowbind.dataplane.interception import Interception, remove_proxies
@@ -95,6 +99,7 @@ class EbpfSettings(Struct, frozen=True):
     mtu: int = LINK_MTU
     mss_clamping: bool = True
     udp_tunnels: bool = False
+    attach: Attach = Attach.AUTO
 
 
 class EbpfDataPlane:
@@ -114,7 +119,7 @@ class EbpfDataPlane:
         self._device = device
         self._pins = pins
         self._programs = _PROGRAMS[settings.role]
-        self._filters = _filters(library, settings.role)
+        self._attachments = _attachments(library, settings)
         self._maps = {name: bpf_object.map(name) for name in bpf_object.map_names()}
         link = settings.home_link
         self._interception = Interception(device, link) if link else None
@@ -138,11 +143,11 @@ class EbpfDataPlane:
         self._narrow.found(self._mtus_held())
         self._write_settings()
         device_fd = self._object.program_fd(self._programs.device)
-        self._filters.attach(settings.device, filters.EGRESS, device_fd)
+        self._attachments.attach(settings.device, EGRESS, device_fd)
         for name, fd in programs.items():
             self._attach_link(name, fd)
         for name in set(netlink.usable_interfaces(settings.device)) - links:
-            self._filters.detach(name, filters.INGRESS)
+            self._attachments.detach(name, INGRESS)
         self._configure_device()
         if self._interception:
             self._interception.configure(self._away())
@@ -219,7 +224,7 @@ class EbpfDataPlane:
             netlink.loosen_reverse_path_filter(interface)
             netlink.hide_home_address(interface)
             netlink.ignore_redirects(interface)
-        self._filters.attach(interface, filters.INGRESS, fd)
+        self._attachments.attach(interface, INGRESS, fd)
 
     def _link_program(self, interface: str) -> int:
         ethernet = netlink.has_ethernet_header(interface)
@@ -411,10 +416,9 @@ class EbpfDataPlane:
             self._pins.remove()
 
 
-def _filters(library: libbpf.Library, role: Role) -> filters.Filters:
-    programs = _PROGRAMS[role]
-    names = (programs.device, programs.link, programs.raw_link)
-    return filters.Filters(library, programs.handle, names)
+def _attachments(library: libbpf.Library, settings: EbpfSettings) -> Attachments:
+    path, handle = Path(settings.pin_path), _PROGRAMS[settings.role].handle
+    return Attachments(library, path, handle, settings.attach)
 
 
 def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
@@ -423,14 +427,9 @@ def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
     elif settings.home_address is not None:
         node = at_home.Node(settings.home_address, settings.home_agent, settings.default_route)
         at_home.attach(node, None)
-    held = _filters(library, settings.role)
-    ours = [
-        name
-        for name in netlink.usable_interfaces(settings.device)
-        if held.detach(name, filters.INGRESS)
-    ]
-    for name in netlink.without_filters(ours):
-        filters.remove_clsact(library, name)
+    attachments = _attachments(library, settings)
+    for name in netlink.usable_interfaces(settings.device):
+        attachments.detach(name, INGRESS)
 
 
 def _usable(path: TunnelPath) -> TunnelPath:
