@@ -39,12 +39,12 @@ def test_clsact_becomes_tcx_and_back(home_agent, by_links):
     open_ebpf(home_agent).close()
     assert attached("wlan0") == ["home_agent_link"]
     assert attached("mip0", "egress") == ["home_agent_device"]
-    assert qdiscs() == []
     open_ebpf(at).close()
     assert attached("wlan0") == ["home_agent_link"]
     assert attached("mip0", "egress") == ["home_agent_device"]
     assert list(Path(home_agent.pin_path, "links").iterdir()) == []
     cleanup_ebpf(home_agent)
+    assert qdiscs() == []
 
 
 def test_a_link_whose_interface_is_gone_is_replaced(home_agent, by_links):

@@ -2,7 +2,9 @@
 
 The kernel asks the programs of TCX first, and the filters at clsact only about packets that all of
 those have passed on (TC_ACT_UNSPEC). So the new way is made before the old one goes: what the first
-program takes the second never sees, and what the first passes on the second passes on as well.
+program takes the second never sees, and what the first passes on the second passes on as well. The
+qdisc of the filters stays until nothing is attached any more, for the kernel drops packets when it
+makes or removes one.
 """
 
 from pathlib import Path
@@ -35,3 +37,4 @@ class Attachments:
         """Take our program off, if it is there. A foreign one stays."""
         self._links.detach(interface, attach_point)
         self._filters.detach(interface, attach_point)
+        self._filters.remove_qdisc(interface)

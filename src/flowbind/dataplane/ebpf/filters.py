@@ -90,21 +90,24 @@ class Filters:
             note.rmdir()
 
     def detach(self, interface: str, attach_point: int) -> bool:
-        """Take our program off; tells whether it was there. A foreign one stays.
-
-        The qdisc goes too, if we made it and nothing else is there.
-        """
+        """Take our program off; tells whether it was there. A foreign one stays."""
         hook = _hook(interface, attach_point)
         there = self._program(hook) is not None and self._foreign(hook) is None
         if there:
             options = self._options()
             self._library.call("bpf_tc_detach", ctypes.byref(hook), ctypes.byref(options))
+        return there
+
+    def remove_qdisc(self, interface: str) -> None:
+        """Remove the qdisc that we made, if nothing else is there by now.
+
+        The kernel stops the queues of the interface for this, and drops what comes meanwhile.
+        """
+        hook = _hook(interface, INGRESS | EGRESS)
         note = self._notes / str(hook.ifindex)
         if note.exists() and netlink.without_filters([interface]):
-            hook.attach_point = INGRESS | EGRESS
             self._library.number("bpf_tc_hook_destroy", ctypes.byref(hook))
             note.rmdir()
-        return there
 
     def forget_gone(self) -> None:
         """Remove the notes of qdiscs whose interface is no more."""
