@@ -14,6 +14,9 @@ CLANG ?= $(or $(shell command -v clang),$(shell compgen -c clang- | grep -xE 'cl
 COMPILED := tests/build tests/wire tests/auth tests/engine tests/network tests/interop \
 	tests/cli/test_main.py tests/cli/test_decode.py
 
+# Several processes share the tests; tests/conftest.py says what stays together.
+SHARED := -n auto --maxprocesses 4
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
@@ -21,12 +24,12 @@ demo: ready ## RFC 7629's own scenario on real packets (root); DEMO="--html demo
 	@$(ROOT) $(BIN)/flowbind lab demo $(DEMO)
 
 test: ready ## every test; those that need root only as root; TEST="-k name" selects
-	@if [ "$$(id -u)" = 0 ]; then $(BIN)/pytest $(TEST); \
+	@if [ "$$(id -u)" = 0 ]; then $(BIN)/pytest $(SHARED) $(TEST); \
 	else echo "test: not root, so the tests marked root are left out"; \
-	$(BIN)/pytest -m "not root" $(TEST); fi
+	$(BIN)/pytest $(SHARED) -m "not root" $(TEST); fi
 
 check: static ## format, lint, types, layers, and the tests that need no root
-	@$(BIN)/pytest -q -m "not root"
+	@$(BIN)/pytest $(SHARED) -q -m "not root"
 
 static: ready
 	@$(BIN)/ruff format --check
@@ -50,7 +53,7 @@ compiled: ready ## a wheel for this kind of machine, with the hot modules compil
 	@$(UV) pip install -q -p $(BIN)/python --no-deps --target build/compiled dist/flowbind-*-cp*.whl
 
 test-compiled: compiled ## the tests of the compiled modules, on these instead of the source
-	@FLOWBIND_COMPILED=1 PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/pytest -q -m "not root" $(COMPILED)
+	@FLOWBIND_COMPILED=1 PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/pytest $(SHARED) -q -m "not root" $(COMPILED)
 
 bpf: ## the BPF objects
 	@$(MAKE) -C bpf CLANG="$(CLANG)"

@@ -6,12 +6,30 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # The same examples on each run: a gate that fails by chance is no gate.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
 
-VECTORS = Path(__file__).parent / "vectors"
+TESTS = Path(__file__).parent
+VECTORS = TESTS / "vectors"
+ONE_AT_A_TIME = ("tests/lab/", "tests/bench/")
+"""Parts whose tests have the lab, and the hosts of the benchmarks, to themselves."""
+
+
+class Together(LoadFileScheduling):  # type: ignore[misc] -- xdist has no types
+    """Gives whole files to the processes that share the tests, and whole parts where need be."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        part = next((part for part in ONE_AT_A_TIME if nodeid.startswith(part)), None)
+        return part or nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Share the tests out, if several processes do."""
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
