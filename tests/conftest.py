@@ -19,12 +19,12 @@ ONE_AT_A_TIME = ("tests/lab/", "tests/bench/")
 """Parts whose tests have the lab, and the hosts of the benchmarks, to themselves."""
 
 
-class Together(LoadFileScheduling):  # type: ignore[misc] -- xdist has no types
+class Together(LoadFileScheduling):  # type: ignore[misc]
     """Gives whole files to the processes that share the tests, and whole parts where need be."""
 
     def _split_scope(self, nodeid: str) -> str:
         part = next((part for part in ONE_AT_A_TIME if nodeid.startswith(part)), None)
-        return part or nodeid.split("::")[0]
+        return part or nodeid.split("::", maxsplit=1)[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
