@@ -9,8 +9,9 @@ from flowbind.cli.captures import MAGIC_OCTETS, CaptureError, Datagram, is_captu
 from flowbind.cli.datagrams import datagram_of
 from flowbind.cli.decode_report import report_on
 from flowbind.cli.decode_views import json_of, lines_of
+from flowbind.control.messages import Failed
 from flowbind.daemon.answers import Answers
-from flowbind.daemon.control_server import answer_to
+from flowbind.daemon.control_server import read_request
 from flowbind.daemon.home_agent import HomeAgentRole
 from flowbind.daemon.loop import EngineLoop
 from flowbind.daemon.mobile_node import MobileNodeRole
@@ -104,7 +105,9 @@ def control(data: bytes) -> None:
     """Any line is answered by either daemon, in one line."""
     for answers in (_home_agent_answers(), _mobile_node_answers()):
         for line in data.split(b"\n"):
-            answered = to_json(answer_to(line, answers.answer))
+            request = read_request(line)
+            response = request if isinstance(request, Failed) else answers.answer(request)
+            answered = to_json(response)
             assert b"\n" not in answered
             assert not any(each.key in answered for each in ASSOCIATIONS)
 

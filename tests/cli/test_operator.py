@@ -3,6 +3,7 @@ import json
 import msgspec
 import pytest
 
+from flowbind.cli.views import rate
 from flowbind.control.messages import (
     BindingRow,
     Bindings,
@@ -100,6 +101,11 @@ FLOWS = Flows(
             packets=12,
             octets=1300000,
             idle_s=0.5,
+            interface="wwan0",
+            care_of_address="10.2.0.2",
+            bits_per_s=64213.4,
+            packets_per_s=50.2,
+            age_s=75.0,
         ),
     )
 )
@@ -123,6 +129,7 @@ EXPLANATION = Explanation(
     interface="wwan0",
     rule="voice",
     why="rule voice names wwan0 first, and it is up",
+    cached_generation=17,
 )
 PACKET = "udp 203.0.113.9:5060 -> 10.9.0.5:40000"
 
@@ -138,7 +145,12 @@ QUESTIONS = [
     (("status",), StatusRequest(), STATUS),
     (("bindings",), BindingsRequest(), BINDINGS),
     (("paths",), PathsRequest(), PATHS),
-    (("flows",), FlowsRequest(), FLOWS),
+    (("flows",), FlowsRequest(interval_s=1.0), FLOWS),
+    (
+        ("flows", "--bid", "2", "--match", "udp", "--top", "3", "--sort", "age", "--interval", "0"),
+        FlowsRequest(2, "udp", 3, "age"),
+        FLOWS,
+    ),
     (("notifications",), NotificationsRequest(), NOTIFICATIONS),
     (("mobile-node", "notify", "hello"), NotifyRequest("hello"), Done("ok")),
     (
@@ -198,10 +210,10 @@ def test_a_command_asks_its_question_and_json_is_the_answer_itself(
             "flows",
             FLOWS,
             [
-                "protocol  remote            local           DSCP  verdict  BID  rule   packets"
-                "   volume  idle",
-                "udp       203.0.113.9:5060  10.9.0.5:40000     0  forward    2  voice       12"
-                "  1.2 MiB  0.5s",
+                "protocol  remote            local           DSCP  verdict  BID  via    rule "
+                "         rate  packets/s  packets   volume    age  idle",
+                "udp       203.0.113.9:5060  10.9.0.5:40000     0  forward    2  wwan0  voice"
+                "  64.2 kbit/s       50.2       12  1.2 MiB  1m15s  0.5s",
             ],
         ),
         (
@@ -281,6 +293,29 @@ def test_status_leaves_out_what_never_happened(flowbind, mobile_node):
 
 
 @pytest.mark.parametrize(
+    ("bits_per_s", "said"),
+    [
+        (0.0, "0 bit/s"),
+        (999.4, "999 bit/s"),
+        (1000.0, "1.0 kbit/s"),
+        (64213.4, "64.2 kbit/s"),
+        (5e6, "5.0 Mbit/s"),
+        (12.3e9, "12.3 Gbit/s"),
+    ],
+)
+def test_rates_are_said_in_decimal_units(bits_per_s, said):
+    assert rate(bits_per_s) == said
+
+
+@pytest.mark.parametrize(
+    "options", [("--top", "0"), ("--sort", "size"), ("--interval", "6"), ("--interval", "-1")]
+)
+def test_flows_that_cannot_be_asked_for_are_misuse(flowbind, mobile_node, options):
+    assert flowbind("flows", *options).status == 2
+    assert mobile_node.asked == []
+
+
+@pytest.mark.parametrize(
     ("command", "answer", "words"),
     [
         ("bindings", Bindings(()), "no bindings"),
@@ -314,6 +349,7 @@ def test_an_explanation_names_the_rule_and_says_why(flowbind, mobile_node):
     out = flowbind("explain", PACKET).out
 
     assert "rule       voice" in out
+    assert "cached     yes, of generation 17" in out
     assert EXPLANATION.why in out
 
 

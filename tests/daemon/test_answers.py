@@ -213,6 +213,10 @@ def test_flows_name_their_rule(ends):
     row = ends.node(FlowsRequest()).flows[0]
     assert (row.protocol, row.remote, row.local) == ("udp", "203.0.113.9:5060", "10.9.0.5:40000")
     assert (row.bid, row.rule, row.packets, row.octets, row.idle_s) == (2, "voice", 12, 3400, 1.5)
+    assert (row.interface, row.care_of_address, row.age_s) == ("wwan0", "10.2.0.2", 20.0)
+    assert (row.bits_per_s, row.packets_per_s) == (None, None)
+    row = ends.agent(FlowsRequest()).flows[0]
+    assert (row.interface, row.care_of_address) == (None, "10.2.0.2")
     # A rule has no name on the wire, so the home agent can only number it.
     assert ends.agent(FlowsRequest()).flows[0].rule == "#1"
 
@@ -231,6 +235,14 @@ def test_explain_says_which_path_and_why(ends, packet, verdict, bid, why):
         explained = end(ExplainRequest(packet))
         assert (explained.verdict, explained.bid) == (verdict, bid)
         assert why in explained.why
+
+
+def test_a_later_fragment_is_explained_without_ports(ends):
+    for end in (ends.node, ends.agent):
+        explained = end(ExplainRequest("udp fragment 7 203.0.113.9 -> 10.9.0.5"))
+        assert (explained.verdict, explained.rule) == ("forward", None)
+        # Nothing is cached where no packets pass.
+        assert explained.cached_generation is None
 
 
 def test_explain_says_what_was_passed_over():

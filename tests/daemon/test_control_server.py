@@ -4,14 +4,22 @@ import asyncio
 import socket
 import stat
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from flowbind.control.client import ControlError, ask
-from flowbind.control.messages import Done, Failed, RegisterRequest, StatusRequest
-from flowbind.daemon.control_server import ControlServer, answer_to
+from flowbind.control.messages import (
+    Done,
+    Failed,
+    FlowsRequest,
+    RegisterRequest,
+    Response,
+    StatusRequest,
+)
+from flowbind.daemon.control_server import ControlServer
 from flowbind.daemon.errors import DaemonError
 
 
@@ -22,7 +30,11 @@ def path():
         yield Path(directory) / "run" / "daemon.sock"
 
 
-def serving(path, talk, answer=lambda request: Done(repr(request))):
+async def say_it_again(request):
+    return Done(repr(request))
+
+
+def serving(path, talk, answer=say_it_again):
     """Serve while `talk` runs in another thread; return what it returned."""
 
     async def main():
@@ -97,8 +109,33 @@ def test_a_line_without_end_is_cut_off(path):
 
 def test_a_request_before_the_daemon_is_ready_is_told_so(path):
     server = ControlServer(path)
-    assert answer_to(b'{"type":"status"}', server._answer) == Failed("the daemon is starting")
+    told = asyncio.run(server._answer(StatusRequest()))
+    assert told == Failed("the daemon is starting")
     server.close()
+
+
+def test_one_that_waits_for_its_answer_keeps_nobody_else_waiting(path):
+    asked = threading.Event()
+    others_are_answered = asyncio.Event()
+    answered: list[Response] = []
+
+    async def answer(request):
+        if isinstance(request, FlowsRequest):
+            asked.set()
+            await others_are_answered.wait()
+        else:
+            others_are_answered.set()
+        return Done(repr(request))
+
+    def talk():
+        slow = threading.Thread(target=lambda: answered.append(ask(path, FlowsRequest())))
+        slow.start()
+        assert asked.wait(5)
+        answer_to_other = ask(path, StatusRequest())
+        slow.join(5)
+        return [answer_to_other, *answered]
+
+    assert serving(path, talk, answer) == [Done(repr(StatusRequest())), Done(repr(FlowsRequest()))]
 
 
 def test_the_socket_of_a_crashed_daemon_is_replaced(path):

@@ -329,10 +329,21 @@ HOME_ADDRESS = IPv4Address("10.9.0.5")
             PacketDescription(50, CORRESPONDENT, HOME_ADDRESS, spi=256),
         ),
         ("89 203.0.113.9 -> 10.9.0.5", PacketDescription(89, CORRESPONDENT, HOME_ADDRESS)),
+        (
+            "udp fragment 0x384 203.0.113.9 -> 10.9.0.5 dscp ef",
+            PacketDescription(
+                17, CORRESPONDENT, HOME_ADDRESS, dscp=46, fragment=True, identification=900
+            ),
+        ),
     ],
 )
 def test_a_packet_in_words(text: str, packet: PacketDescription) -> None:
     assert parse_packet(text) == packet
+
+
+def test_a_fragment_the_other_way() -> None:
+    there = parse_packet("udp fragment 7 203.0.113.9 -> 10.9.0.5")
+    assert there.reversed() == parse_packet("udp fragment 7 10.9.0.5 -> 203.0.113.9")
 
 
 def test_a_packet_the_other_way() -> None:
@@ -359,6 +370,10 @@ def test_a_packet_the_other_way() -> None:
         ("udp 1.1.1.1:3 - 2.2.2.2:3", "column 15: expected '->', found '-'"),
         ("udp 1.1.1.1:3 -> 2.2.2.2:3 ttl 4", "column 28: expected 'dscp', 'spi' or the end, "),
         ("udp 1.1.1.1:3 -> 2.2.2.2:3 spi 4", "only esp and ah have an SPI"),
+        ("esp fragment 7 1.1.1.1 -> 2.2.2.2 spi 4", "only esp and ah have an SPI, in their first"),
+        ("udp fragment 1.1.1.1 -> 2.2.2.2", "expected an Identification, found '1.1.1.1'"),
+        ("udp fragment 65536 1.1.1.1 -> 2.2.2.2", "an Identification up to 65535, found 65536"),
+        ("udp fragment 7 1.1.1.1:3 -> 2.2.2.2", "expected an address without a port"),
         ("udp 1.1.1.999:3 -> 2.2.2.2:3", "column 5: Octet 999 (> 255) not permitted"),
     ],
 )

@@ -5,7 +5,15 @@ import time
 import pytest
 
 from tests.netns.daemons import home_agent_toml, mobile_node_toml
-from tests.netns.hosts import CARE_OF, CORRESPONDENT, HOME, Ping, ping
+from tests.netns.hosts import (
+    CARE_OF,
+    CORRESPONDENT,
+    HOME,
+    INTERFACE_OF,
+    Ping,
+    ping,
+    received_on,
+)
 
 pytestmark = pytest.mark.root
 
@@ -116,3 +124,35 @@ def test_operators_notify_each_other(pair):
     agent.start()
     mobile.wait("another try", lambda: mobile.run("mobile-node", "notify", "back").returncode == 0)
     mobile.wait("the answer", lambda: states(mobile)[-1] == ("sent", "acknowledged", "back"))
+
+
+def test_flows_are_shown_with_their_rates_and_explained_by_the_kernel(pair):
+    agent, mobile = pair()
+    packet = f"icmp {CORRESPONDENT} -> {HOME}"
+    assert agent.ask("explain", packet)["cached_generation"] is None
+    under_way = Ping("cn", CORRESPONDENT, HOME, 1000)
+    for each, interface in ((agent, False), (mobile, True)):
+        rows = each.ask("flows", "--match", "icmp remote net 203.0.113.0/24", "--interval", "0.5")
+        (row,) = rows["flows"]
+        assert row["remote"] == str(CORRESPONDENT)
+        assert row["care_of_address"] == str(CARE_OF[row["bid"]])
+        assert row["interface"] == (INTERFACE_OF[row["bid"]] if interface else None)
+        # A hundred pings a second of 84 octets, on a machine that may have other things to do.
+        assert 5 < row["packets_per_s"] < 130
+        assert row["bits_per_s"] == pytest.approx(row["packets_per_s"] * 84 * 8, rel=0.01)
+        assert 0 < row["age_s"] < 20
+        explained = each.ask("explain", packet)
+        assert explained["cached_generation"] is not None
+        assert explained["bid"] == row["bid"]
+    assert under_way.all_answered()
+
+
+def test_packets_of_a_flow_are_spread_where_the_configuration_says_so(pair):
+    agent, mobile = pair(agent='balance = "packet"\n', mobile_node='balance = "packet"')
+    before = {each: received_on("mn", INTERFACE_OF[each]) for each in (1, 2)}
+    assert Ping("cn", CORRESPONDENT, HOME, 200).all_answered()
+    for each in (agent, mobile):
+        (row,) = each.ask("flows", "--match", "icmp remote net 203.0.113.0/24")["flows"]
+        assert (row["verdict"], row["bid"]) == ("forward", None)
+    for bid, count in before.items():
+        assert received_on("mn", INTERFACE_OF[bid]) - count > 60

@@ -7,6 +7,7 @@ roles has two; then there is no right guess, and the operator must say which.
 import time
 import tomllib
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -19,6 +20,7 @@ from rich.text import Text
 from flowbind.cli import views
 from flowbind.control.client import ControlError, ask
 from flowbind.control.messages import (
+    LONGEST_MEASUREMENT_S,
     BindingsRequest,
     DeregisterRequest,
     ExplainRequest,
@@ -50,6 +52,15 @@ WatchOption = Annotated[bool, typer.Option("--watch", help="Ask again every seco
 InterfaceOption = Annotated[
     str | None, typer.Option("--interface", metavar="NAME", help="This interface alone.")
 ]
+
+
+class FlowOrder(StrEnum):
+    """What flows may be sorted by: the highest first, or the most recent."""
+
+    RATE = "rate"
+    VOLUME = "volume"
+    AGE = "age"
+    RECENT = "recent"
 
 
 class Failure(typer.TyperException):
@@ -84,10 +95,33 @@ def paths(
 
 
 def flows(
-    socket: SocketOption = None, json: JsonOption = False, watch: WatchOption = False
+    bid: Annotated[int | None, typer.Option("--bid", help="Those on the path of this BID.")] = None,
+    match: Annotated[
+        str | None, typer.Option("--match", metavar="EXPRESSION", help="Those that this selects.")
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", metavar="N", min=1, help="The first N of them.")
+    ] = None,
+    sort: Annotated[
+        FlowOrder | None, typer.Option("--sort", help="By what, instead of by their rate.")
+    ] = None,
+    interval: Annotated[
+        float,
+        typer.Option(
+            "--interval",
+            metavar="SECONDS",
+            min=0.0,
+            max=LONGEST_MEASUREMENT_S,
+            help="How long rates are measured; 0 for not at all.",
+        ),
+    ] = 1.0,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+    watch: WatchOption = False,
 ) -> None:
-    """The live flows, and the path that each of them takes."""
-    _show(FlowsRequest(), socket, json=json, watch=watch)
+    """The live flows, the path that each of them takes, and at what rate."""
+    request = FlowsRequest(bid, match, top, sort.value if sort else None, interval)
+    _show(request, socket, json=json, watch=watch)
 
 
 def explain(

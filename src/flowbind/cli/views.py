@@ -47,6 +47,7 @@ _COLOURS: Final = {
 }
 
 _KIBI: Final = 1024
+_KILO: Final = 1000
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86400
@@ -120,6 +121,17 @@ def volume(octets: int) -> str:
     return f"{amount / _KIBI:.1f} TiB"
 
 
+def rate(bits_per_s: float) -> str:
+    """Say a rate in decimal units: 812 bit/s, 4.0 kbit/s, 1.3 Gbit/s."""
+    if bits_per_s < _KILO:
+        return f"{bits_per_s:.0f} bit/s"
+    for unit in ("kbit/s", "Mbit/s"):
+        bits_per_s /= _KILO
+        if bits_per_s < _KILO:
+            return f"{bits_per_s:.1f} {unit}"
+    return f"{bits_per_s / _KILO:.1f} Gbit/s"
+
+
 def _or_dash(value: object | None, text: Callable[[str], str] = str) -> str:
     return "-" if value is None else text(str(value))
 
@@ -185,14 +197,17 @@ def _end(address: str, port: int | None) -> str:
 
 def _flows(rows: tuple[FlowRow, ...]) -> View:
     return View(
-        ("protocol", "remote", "local", "DSCP", "verdict", "BID", "rule", "packets", "volume",
-         "idle"),
+        ("protocol", "remote", "local", "DSCP", "verdict", "BID", "via", "rule", "rate",
+         "packets/s", "packets", "volume", "age", "idle"),
         tuple(
             (row.protocol, row.remote, row.local, str(row.dscp), row.verdict, _or_dash(row.bid),
-             _or_dash(row.rule), str(row.packets), volume(row.octets), duration(row.idle_s))
+             _or_dash(row.interface or row.care_of_address), _or_dash(row.rule),
+             "-" if row.bits_per_s is None else rate(row.bits_per_s),
+             "-" if row.packets_per_s is None else f"{row.packets_per_s:.1f}",
+             str(row.packets), volume(row.octets), duration(row.age_s), duration(row.idle_s))
             for row in rows
         ),
-        frozenset({"DSCP", "BID", "packets", "volume", "idle"}),
+        frozenset({"DSCP", "BID", "rate", "packets/s", "packets", "volume", "age", "idle"}),
         "no live flows",
     )  # fmt: skip
 
@@ -217,9 +232,14 @@ def _explanation(explanation: Explanation) -> View:
         ("BID", _or_dash(explanation.bid)),
         ("interface", _or_dash(explanation.interface)),
         ("rule", _or_dash(explanation.rule)),
+        ("cached", _cached_text(explanation.cached_generation)),
         ("why", explanation.why),
     )
     return View(("", ""), rows, headed=False)
+
+
+def _cached_text(generation: int | None) -> str:
+    return "no" if generation is None else f"yes, of generation {generation}"
 
 
 def _revoked(revoked: Revoked) -> View:

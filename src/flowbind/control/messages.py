@@ -4,7 +4,12 @@ The answers are what `--json` prints, so their fields are a promise. Addresses a
 this is the operator's side of the house. Keys and authenticators never appear.
 """
 
-from msgspec import Struct
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+LONGEST_MEASUREMENT_S = 5.0
+"""So long an operator may have rates measured: well within what an answer may take."""
 
 
 class StatusRequest(Struct, frozen=True, tag="status"):
@@ -20,7 +25,18 @@ class PathsRequest(Struct, frozen=True, tag="paths"):
 
 
 class FlowsRequest(Struct, frozen=True, tag="flows"):
-    """The live flows and the path each one takes."""
+    """The live flows and the path each one takes, or some of them.
+
+    `bid` and `match` select them, `top` is how many at most. With an `interval_s` their rates are
+    measured, which takes so long; then those of the highest rate come first, else the most recent.
+    `sort` asks for another order.
+    """
+
+    bid: int | None = None
+    match: str | None = None
+    top: Annotated[int, Meta(ge=1)] | None = None
+    sort: Literal["rate", "volume", "age", "recent"] | None = None
+    interval_s: Annotated[float, Meta(ge=0, le=LONGEST_MEASUREMENT_S)] = 0.0
 
 
 class PolicyRequest(Struct, frozen=True, tag="policy"):
@@ -159,7 +175,12 @@ class Paths(Struct, frozen=True, tag="paths"):
 
 
 class FlowRow(Struct, frozen=True, kw_only=True):
-    """One live flow as this end forwards it; `bid` None for a dropped one."""
+    """One live flow as this end forwards it.
+
+    `bid` is None for a dropped one, and for one of which each packet takes a path of its own.
+    `bits_per_s` of inner packets and `packets_per_s` are None where they were not measured. A
+    `fragment` is one whose first one did not come by, and so without ports.
+    """
 
     protocol: str
     remote: str
@@ -171,10 +192,17 @@ class FlowRow(Struct, frozen=True, kw_only=True):
     octets: int
     idle_s: float
     dscp: int = 0
+    interface: str | None = None
+    care_of_address: str | None = None
+    bits_per_s: float | None = None
+    packets_per_s: float | None = None
+    age_s: float = 0.0
+    spi: int | None = None
+    fragment: bool = False
 
 
 class Flows(Struct, frozen=True, tag="flows"):
-    """Answer to FlowsRequest, most recent first."""
+    """Answer to FlowsRequest."""
 
     flows: tuple[FlowRow, ...]
 
@@ -198,7 +226,10 @@ class Policy(Struct, frozen=True, tag="policy"):
 
 
 class Explanation(Struct, frozen=True, tag="explanation", kw_only=True):
-    """What becomes of a packet, and why, in one sentence."""
+    """What becomes of a packet, and why, in one sentence.
+
+    `cached_generation` tells that the flow cache has it so, as of which state of the node.
+    """
 
     packet: str
     verdict: str
@@ -206,6 +237,7 @@ class Explanation(Struct, frozen=True, tag="explanation", kw_only=True):
     interface: str | None
     rule: str | None
     why: str
+    cached_generation: int | None = None
 
 
 class RevokedRow(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ Both roles answer the same questions. What differs, a `Role` below knows: which 
 what they are bound to, and what an operator may change.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -19,7 +20,6 @@ from flowbind.control.messages import (
     ExplainRequest,
     Explanation,
     Failed,
-    FlowRow,
     Flows,
     FlowsRequest,
     NotificationRow,
@@ -43,13 +43,19 @@ from flowbind.control.messages import (
 )
 from flowbind.daemon import clock
 from flowbind.daemon.config_values import access_name
-from flowbind.dataplane.base import DataPlane, DataPlaneError, FlowRecord
+from flowbind.daemon.flow_answers import Before, flow_row, rule_at, rule_name, select
+from flowbind.dataplane.base import DataPlane, DataPlaneError
 from flowbind.engine.notifications import Notice
 from flowbind.model.binding import Binding
-from flowbind.model.decision import PROTOCOLS_WITH_PORTS, Decision, Packet, is_active, paths_taken
+from flowbind.model.decision import Decision, Packet, is_active, paths_taken
 from flowbind.model.flow import FlowRule
-from flowbind.model.match import MatchError, PacketDescription, describe_selector, parse_packet
-from flowbind.model.match_words import PROTOCOL_NAMES
+from flowbind.model.match import (
+    MatchError,
+    PacketDescription,
+    compile_match,
+    describe_selector,
+    parse_packet,
+)
 from flowbind.model.tunnel import PLAIN_BID, NodeForwarding, tunnel_word
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.strings import LONGEST_TEXT_OCTETS
@@ -143,8 +149,22 @@ class Answers:
         self._plane = plane
         self._started_at = clock.now()
 
+    async def serve(self, request: Request) -> Response:
+        """Answer one request; one that has something measured keeps nothing else waiting."""
+        if not isinstance(request, FlowsRequest) or not request.interval_s:
+            return self.answer(request)
+        try:
+            compile_match(request.match or "any")
+            first = {each.packet: each for each in self._plane.flows()}
+            began_at = asyncio.get_running_loop().time()
+            await asyncio.sleep(request.interval_s)
+            elapsed_s = asyncio.get_running_loop().time() - began_at
+            return self._flows(request, Before(elapsed_s, first))
+        except (DataPlaneError, MatchError) as error:
+            return Failed(str(error))
+
     def answer(self, request: Request) -> Response:
-        """Answer one request; what cannot be done is answered with Failed."""
+        """Answer one request at once; what cannot be done is answered with Failed."""
         try:
             return self._answer(request)
         except (Refusal, DataPlaneError, MatchError) as error:
@@ -156,7 +176,7 @@ class Answers:
             StatusRequest: lambda _: self._status(),
             BindingsRequest: lambda _: self._bindings(),
             PathsRequest: lambda _: Paths(tuple(role.paths())),
-            FlowsRequest: lambda _: self._flows(),
+            FlowsRequest: self._flows,
             PolicyRequest: lambda _: self._policy(),
             NotificationsRequest: lambda _: self._notifications(),
             ExplainRequest: lambda asked: self._explain(asked.packet),
@@ -205,9 +225,21 @@ class Answers:
         now = clock.now()
         return Notifications(tuple(_notification_row(each, now) for each in self._role.notices()))
 
-    def _flows(self) -> Flows:
+    def _flows(self, request: FlowsRequest, before: Before | None = None) -> Flows:
         forwarding = self._role.forwarding()
-        return Flows(tuple(_flow_row(each, forwarding) for each in self._plane.flows()))
+        bindings = {
+            (home_address, each.bid or PLAIN_BID): each
+            for home_address, each in self._role.bindings()
+        }
+        selected = select(request, self._plane.flows(), before)
+        homes = [each.record.packet.local for each in selected]
+        nodes = {home: forwarding.get(home, NodeForwarding(home)) for home in homes}
+        return Flows(
+            tuple(
+                flow_row(each, nodes[home], bindings)
+                for home, each in zip(homes, selected, strict=True)
+            )
+        )
 
     def _policy(self) -> Policy:
         return Policy(
@@ -224,15 +256,16 @@ class Answers:
         packet = self._packet_of_a_node(described)
         decision = self._plane.decide(packet)
         node = forwarding.get(packet.local, NodeForwarding(packet.local))
-        rule = _rule(node, decision.rule)
+        rule = rule_at(node, decision.rule)
         path = next((each for each in node.paths if each.bid == decision.bid), None)
         return Explanation(
             packet=text,
             verdict=decision.verdict,
             bid=decision.bid,
             interface=path.interface if path else None,
-            rule=_rule_name(rule, decision.rule),
+            rule=rule_name(rule, decision.rule),
             why=_why(decision, rule, node) + _of_copies(decision, node),
+            cached_generation=decision.cached_generation,
         )
 
     def _packet_of_a_node(self, described: PacketDescription) -> Packet:
@@ -248,6 +281,8 @@ class Answers:
             local_port=end.destination_port,
             dscp=end.dscp,
             spi=end.spi,
+            fragment=end.fragment,
+            identification=end.identification,
         )
 
 
@@ -286,28 +321,6 @@ def check_text(text: str) -> None:
         raise Refusal(f"the text of a notification: {what}")
 
 
-def _flow_row(record: FlowRecord, forwarding: Mapping[IPv4Address, NodeForwarding]) -> FlowRow:
-    packet = record.packet
-    node = forwarding.get(packet.local, NodeForwarding(packet.local))
-    return FlowRow(
-        protocol=PROTOCOL_NAMES.get(packet.protocol, str(packet.protocol)),
-        remote=_end(packet, packet.remote, packet.remote_port),
-        local=_end(packet, packet.local, packet.local_port),
-        bid=record.bid,
-        verdict=record.verdict,
-        rule=_rule_name(_rule(node, record.rule), record.rule),
-        packets=record.packets,
-        octets=record.octets,
-        idle_s=round(record.idle_s, 3),
-        dscp=packet.dscp,
-    )
-
-
-def _end(packet: Packet, address: IPv4Address, port: int) -> str:
-    has_port = packet.protocol in PROTOCOLS_WITH_PORTS and not packet.fragment
-    return f"{address}:{port}" if has_port else str(address)
-
-
 def _policy_row(node: NodeForwarding, position: int, rule: FlowRule) -> PolicyRow:
     return PolicyRow(
         home_address=str(node.home_address),
@@ -318,16 +331,6 @@ def _policy_row(node: NodeForwarding, position: int, rule: FlowRule) -> PolicyRo
         bids=rule.bids,
         active=is_active(rule, node.paths),
     )
-
-
-def _rule(node: NodeForwarding, index: int | None) -> FlowRule | None:
-    return node.rules[index] if index is not None and index < len(node.rules) else None
-
-
-def _rule_name(rule: FlowRule | None, index: int | None) -> str | None:
-    if index is None:
-        return None
-    return rule.name if rule is not None and rule.name else f"#{index + 1}"
 
 
 def _of_copies(decision: Decision, node: NodeForwarding) -> str:
@@ -344,7 +347,7 @@ def _why(decision: Decision, rule: FlowRule | None, node: NodeForwarding) -> str
         spread = "each packet is spread" if decision.by_packet else "spread"
         return f"no rule that can be carried out matches: {spread} over the paths by weight"
     selector = describe_selector(rule.selector)
-    said = f"rule {_rule_name(rule, decision.rule)} ({selector})"
+    said = f"rule {rule_name(rule, decision.rule)} ({selector})"
     if rule.action is FlowAction.DROP:
         return f"{said} drops it"
     passed = rule.bids[: rule.bids.index(decision.bid)] if decision.bid in rule.bids else ()

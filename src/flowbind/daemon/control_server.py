@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,7 +19,7 @@ _log = logging.getLogger("flowbind")
 _MAX_REQUEST_OCTETS: Final = 1 << 20
 _SOCKET_MODE: Final = 0o600
 
-Answer = Callable[[Request], Response]
+Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class ControlServer:
@@ -42,7 +42,12 @@ class ControlServer:
         with suppress(ConnectionError, ValueError):
             # ValueError: the line is longer than any request is.
             while line := await reader.readline():
-                writer.write(to_json(answer_to(line, self._answer)) + b"\n")
+                request = read_request(line)
+                if isinstance(request, Failed):
+                    response: Response = request
+                else:
+                    response = await self._answer(request)
+                writer.write(to_json(response) + b"\n")
                 await writer.drain()
         writer.close()
 
@@ -54,17 +59,17 @@ class ControlServer:
         self._path.unlink(missing_ok=True)
 
 
-def answer_to(line: bytes, answer: Answer) -> Response:
-    """Answer one line, whatever is in it."""
+def read_request(line: bytes) -> Request | Failed:
+    """Read one line, whatever is in it: a request, or why it is none."""
     try:
         request: Request = msgspec.json.decode(line, type=Request)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         # Text that is no UTF-8, and brackets in brackets without end, are no MsgspecError.
         return Failed(f"not a request: {error}")
-    return answer(request)
+    return request
 
 
-def _not_yet(_request: Request) -> Response:
+async def _not_yet(_request: Request) -> Response:
     return Failed("the daemon is starting")
 
 

@@ -125,7 +125,7 @@ async def _serve(
 ) -> None:
     for port in ports:
         _listen(port, loop)
-    await server.start(answers.answer)
+    await server.start(answers.serve)
     loop.arm()
     _log.info("home agent at %s, UDP port %d", ports[0].address, ports[0].port)
 

@@ -194,7 +194,7 @@ async def _serve(
 
     home_ports.listen = lambda port: running.add_reader(port, lambda: loop.submit(*port.receive()))
     running.add_reader(probes, lambda: loop.submit(*probes.receive()))
-    await server.start(answers.answer)
+    await server.start(answers.serve)
     loop.arm()
     config = engine.config
     _log.info("mobile node %s of home agent %s", config.name, engine.identity.home_agent)

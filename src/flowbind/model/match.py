@@ -18,6 +18,7 @@ from msgspec import Struct
 from flowbind.model.match_reader import (
     CODE_POINT,
     FLOW_LABEL,
+    IDENTIFICATION,
     PORT,
     PROTOCOL,
     SPI,
@@ -82,7 +83,10 @@ _LOCAL_END: Final = {"port": "destination_port", "net": "destination"}
 
 
 class PacketDescription(Struct, frozen=True):
-    """A packet in an operator's words. Ports and SPI are 0 where the protocol has none."""
+    """A packet in an operator's words. Ports and SPI are 0 where the packet has none.
+
+    A `fragment` is a later one of the packet with this `identification`.
+    """
 
     protocol: int
     source: IPv4Address
@@ -91,6 +95,8 @@ class PacketDescription(Struct, frozen=True):
     destination_port: int = 0
     dscp: int = 0
     spi: int = 0
+    fragment: bool = False
+    identification: int = 0
 
     def reversed(self) -> "PacketDescription":
         """Return the packet of the same flow in the other direction."""
@@ -102,6 +108,8 @@ class PacketDescription(Struct, frozen=True):
             self.source_port,
             self.dscp,
             self.spi,
+            self.fragment,
+            self.identification,
         )
 
 
@@ -293,26 +301,38 @@ def parse_packet(text: str) -> PacketDescription:
     """
     words = Words(text)
     protocol = words.value(PROTOCOL)
-    source, source_port = _end(words, protocol)
+    fragment = words.take_if("fragment") is not None
+    identification = words.value(IDENTIFICATION) if fragment else 0
+    with_ports = protocol in PROTOCOLS_WITH_PORTS and not fragment
+    source, source_port = _end(words, with_ports=with_ports)
     if not words.take_if("->"):
         raise words.expected("'->'")
-    destination, destination_port = _end(words, protocol)
+    destination, destination_port = _end(words, with_ports=with_ports)
     extras = {"dscp": 0, "spi": 0}
     while keyword := words.take_if(*extras):
-        if keyword == "spi" and protocol not in PROTOCOLS_WITH_SPI:
-            raise words.error("only esp and ah have an SPI")
+        if keyword == "spi" and (fragment or protocol not in PROTOCOLS_WITH_SPI):
+            raise words.error("only esp and ah have an SPI, in their first fragment")
         extras[keyword] = words.value(CODE_POINT if keyword == "dscp" else SPI)
     if words.peek() is not None:
         raise words.expected("'dscp', 'spi' or the end")
-    return PacketDescription(protocol, source, destination, source_port, destination_port, **extras)
+    return PacketDescription(
+        protocol,
+        source,
+        destination,
+        source_port,
+        destination_port,
+        **extras,
+        fragment=fragment,
+        identification=identification,
+    )
 
 
-def _end(words: Words, protocol: int) -> tuple[IPv4Address, int]:
+def _end(words: Words, *, with_ports: bool) -> tuple[IPv4Address, int]:
     position = words.position
-    expected = "ADDRESS:PORT" if protocol in PROTOCOLS_WITH_PORTS else "an address without a port"
+    expected = "ADDRESS:PORT" if with_ports else "an address without a port"
     word = words.take(expected)
     found = _END.fullmatch(word)
-    if found is None or (protocol in PROTOCOLS_WITH_PORTS) is (found[2] is None):
+    if found is None or with_ports is (found[2] is None):
         raise words.error(f"expected {expected}, found {word!r}", position)
     try:
         address = IPv4Address(found[1])

@@ -76,6 +76,7 @@ PORT: Final = Quantity("a port", 0xFFFF, SERVICES)
 PROTOCOL: Final = Quantity("a protocol", 0xFF, PROTOCOLS)
 CODE_POINT: Final = Quantity("a DSCP", 0x3F, CODE_POINTS)
 SPI: Final = Quantity("an SPI", 0xFFFFFFFF, {})
+IDENTIFICATION: Final = Quantity("an Identification", 0xFFFF, {})
 FLOW_LABEL: Final = Quantity("a flow label", 0xFFFFFF, {})
 
 
