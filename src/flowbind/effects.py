@@ -81,6 +81,26 @@ class SendThroughTunnel(Struct, frozen=True, tag=True):
     packet: bytes
 
 
+class LimitTunnel(Struct, frozen=True, tag=True):
+    """Send no packets larger than this through a tunnel of a node, in octets with outer headers.
+
+    None: as large as the interface or route takes.
+    """
+
+    home_address: IPv4Address
+    local: IPv4Address
+    remote: IPv4Address
+    mtu: int | None
+
+
+class SendIcmpError(Struct, frozen=True, tag=True):
+    """Tell the sender of a packet, by ICMP, what happened to it. The message begins at its Type."""
+
+    message: bytes
+    source: IPv4Address
+    destination: IPv4Address
+
+
 class SendProbe(Struct, frozen=True, tag=True):
     """Send an echo request from the home address to the home agent through this one tunnel."""
 
@@ -106,6 +126,8 @@ Effect = (
     | SendIcmp
     | AnnounceAddress
     | SendThroughTunnel
+    | LimitTunnel
+    | SendIcmpError
     | SendProbe
     | Log
 )

@@ -86,6 +86,12 @@ class IcmpReceived(Struct, frozen=True, tag=True):
     interface: str
 
 
+class TunnelErrorHeard(Struct, frozen=True, tag=True):
+    """An ICMP error arrived, from its Type on, which may be about a packet in a tunnel."""
+
+    message: bytes
+
+
 class BroadcastHeard(Struct, frozen=True, tag=True):
     """An IPv4 packet was broadcast by another on the link where nodes are at home."""
 
@@ -148,6 +154,7 @@ Event = (
     | LinkUp
     | LinkDown
     | IcmpReceived
+    | TunnelErrorHeard
     | BroadcastHeard
     | ProbeAnswered
     | PolicyReplaced

@@ -86,6 +86,10 @@ PATHS = Paths(
             weight=2,
             rtt_ms=41.26,
             loss=0.125,
+            mtu=1376,
+            path_mtu=1400,
+            error="too big",
+            error_ago_s=12.2,
         ),
     )
 )
@@ -201,9 +205,9 @@ def test_a_command_asks_its_question_and_json_is_the_answer_itself(
             PATHS,
             [
                 "home address  BID  interface  state  local     remote        tunnel  weight"
-                "      RTT  loss",
+                "      RTT  loss          MTU  last error",
                 "10.9.0.5        2  wwan0      up     10.2.0.2  198.51.100.1  ipip         2"
-                "  41.3 ms   12%",
+                "  41.3 ms   12%  1376 (1400)  too big, 12 s ago",
             ],
         ),
         (

@@ -12,7 +12,7 @@ from tests.netns.hosts import CORRESPONDENT, HOME, exchange, inside, socket_in, 
 pytestmark = pytest.mark.root
 
 MN, CN = ("mn", HOME), ("cn", CORRESPONDENT)
-IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 14, 10, 2
+IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_RECVERR = 14, 10, 2, 11
 UDP_IN_IPV4 = 28
 TIMESTAMPS = 12
 
@@ -104,3 +104,94 @@ def test_a_tcp_connection_hears_what_fits(tunnels, shortcut, clamping, mss):
             with accepted:
                 told = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
     assert told == mss - TIMESTAMPS
+
+
+# ---- links behind routers, of which only ICMP tells
+
+
+BEHIND = "192.168.1.0/24"
+
+
+@pytest.fixture
+def behind_a_router(configured):
+    """Daemons at both ends, the node behind a router, with an encapsulation."""
+
+    def start(encapsulation):
+        with inside("ha"):
+            run("ip", "route", "add", BEHIND, "via", "100.64.3.2")
+        interface = {"name": "ha2", "bid": 1, "access": "wlan", "encapsulation": encapsulation}
+        configured.tables["mn"][1:] = [("[[interface]]", interface)]
+        configured.start("ha")
+        configured.start("mn")
+        configured.up("mn", 1)
+        return configured
+
+    yield start
+    with inside("ha"):
+        run("ip", "route", "del", BEHIND)
+
+
+def mtu_of(configured, host):
+    (path,) = configured.ask(host, "paths")["paths"]
+    return path["mtu"], path["path_mtu"], path["error"]
+
+
+@pytest.mark.rfc("5944", "4.2.3", "FW-9")
+@pytest.mark.parametrize(
+    ("encapsulation", "overhead"), [("ipip", 20), ("gre", 24), ("minimal", 20)]
+)
+def test_a_narrow_link_far_from_the_home_agent(
+    behind_a_router, resize, offload, encapsulation, overhead
+):
+    resize(1280, ("nat", "mn0"), ("mn", "ha2"))
+    daemons = behind_a_router(encapsulation)
+    assert mtu_of(daemons, "ha") == (1476, None, None)
+    is_told(CN, MN, 1476, 1280 - overhead)
+    assert mtu_of(daemons, "ha") == (1280 - 24, 1280, "too big")
+    with inside("cn"):
+        run("ip", "route", "flush", "cache")
+    is_told(CN, MN, 1476, 1280 - 24)
+    all_fits(CN, MN, 1280 - 24)
+    all_fits(MN, CN, 1280 - 24)
+    assert daemons.counted("ha", "tunnel_error_relayed") >= 1
+    assert daemons.counted("ha", "drop_too_big") == 0
+
+
+@pytest.mark.rfc("5944", "4.2.3", "FW-9")
+@pytest.mark.parametrize("encapsulation", ["ipip", "gre"])
+def test_a_narrow_link_far_from_the_node(behind_a_router, resize, encapsulation):
+    resize(1280, ("ha", "nat0"), ("nat", "ha0"))
+    daemons = behind_a_router(encapsulation)
+    assert mtu_of(daemons, "mn") == (1476, None, None)
+    is_told(MN, CN, 1476, 1280 - 24)
+    assert mtu_of(daemons, "mn") == (1280 - 24, 1280, "too big")
+    all_fits(MN, CN, 1280 - 24)
+    is_told(CN, MN, 1476, 1280 - 24)
+    all_fits(CN, MN, 1280 - 24)
+
+
+def test_a_download_begins_without_knowing_of_a_narrow_link(behind_a_router, resize, offload):
+    resize(1280, ("nat", "mn0"), ("mn", "ha2"))
+    behind_a_router("ipip")
+    transfer(CN, MN)
+    transfer(MN, CN)
+
+
+@pytest.mark.rfc("5944", "4.2.3", "FW-9")
+def test_a_path_that_leads_nowhere(behind_a_router):
+    daemons = behind_a_router("ipip")
+    with inside("nat"):
+        run("ip", "route", "add", "prohibit", "192.168.1.7")
+    try:
+        with socket_in("cn", socket.SOCK_DGRAM, CORRESPONDENT) as here:
+            here.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+            here.connect((str(HOME), 9))
+            here.send(b"to nowhere")
+            with pytest.raises(OSError) as refused:  # noqa: PT011 -- the number tells
+                here.recv(1)
+        assert refused.value.errno == errno.ENETUNREACH
+    finally:
+        with inside("nat"):
+            run("ip", "route", "del", "prohibit", "192.168.1.7")
+    (path,) = daemons.ask("ha", "paths")["paths"]
+    assert path["error"] == "prohibited"

@@ -177,18 +177,27 @@ def _bindings(rows: tuple[BindingRow, ...]) -> View:
 def _paths(rows: tuple[PathRow, ...]) -> View:
     return View(
         ("home address", "BID", "interface", "state", "local", "remote", "tunnel", "weight",
-         "RTT", "loss"),
+         "RTT", "loss", "MTU", "last error"),
         tuple(
             (_or_dash(row.home_address), _or_dash(row.bid), _or_dash(row.interface), row.state,
              _end(row.local, row.local_port), _end(row.remote, row.remote_port),
              row.encapsulation, str(row.weight),
              "-" if row.rtt_ms is None else f"{row.rtt_ms:.1f} ms",
-             "-" if row.loss is None else f"{row.loss:.0%}")
+             "-" if row.loss is None else f"{row.loss:.0%}", _mtu(row), _last_error(row))
             for row in rows
         ),
-        frozenset({"BID", "weight", "RTT", "loss"}),
+        frozenset({"BID", "weight", "RTT", "loss", "MTU"}),
         "no paths",
     )  # fmt: skip
+
+
+def _mtu(row: PathRow) -> str:
+    """The node's, and behind it what a router on the way of this path has said."""
+    return _or_dash(row.mtu) if row.path_mtu is None else f"{row.mtu} ({row.path_mtu})"
+
+
+def _last_error(row: PathRow) -> str:
+    return "-" if row.error is None else f"{row.error}, {row.error_ago_s:.0f} s ago"
 
 
 def _end(address: str, port: int | None) -> str:

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from ipaddress import IPv4Address
 from typing import Any, Final, Protocol
 
+from msgspec import structs
+
 from flowbind.control.messages import (
     BindingRow,
     Bindings,
@@ -46,6 +48,7 @@ from flowbind.daemon.config_values import access_name
 from flowbind.daemon.flow_answers import Before, flow_row, rule_at, rule_name, select
 from flowbind.dataplane.base import DataPlane, DataPlaneError
 from flowbind.engine.notifications import Notice
+from flowbind.engine.tunnel_errors import TunnelState, error_word
 from flowbind.model.binding import Binding
 from flowbind.model.decision import Decision, Packet, is_active, paths_taken
 from flowbind.model.flow import FlowRule
@@ -175,7 +178,7 @@ class Answers:
         answers: dict[type[Request], Callable[[Any], Response]] = {
             StatusRequest: lambda _: self._status(),
             BindingsRequest: lambda _: self._bindings(),
-            PathsRequest: lambda _: Paths(tuple(role.paths())),
+            PathsRequest: lambda _: self._paths(),
             FlowsRequest: self._flows,
             PolicyRequest: lambda _: self._policy(),
             NotificationsRequest: lambda _: self._notifications(),
@@ -220,6 +223,13 @@ class Answers:
                 for address, each in bindings
             )
         )
+
+    def _paths(self) -> Paths:
+        def measured(row: PathRow) -> PathRow:
+            node = IPv4Address(row.home_address) if row.home_address else None
+            return structs.replace(row, mtu=self._plane.mtu(node)) if node else row
+
+        return Paths(tuple(measured(each) for each in self._role.paths()))
 
     def _notifications(self) -> Notifications:
         now = clock.now()
@@ -300,6 +310,18 @@ def _binding_row(
         lifetime_s=binding.lifetime_s,
         remaining_s=round(max(0.0, binding.expires_at - now), 3),
         nai=nai,
+    )
+
+
+def with_state(row: PathRow, state: TunnelState) -> PathRow:
+    """Add what is believed of a tunnel (RFC 2003 5)."""
+    if state.error is None:
+        return structs.replace(row, path_mtu=state.mtu)
+    return structs.replace(
+        row,
+        path_mtu=state.mtu,
+        error=error_word(state.error),
+        error_ago_s=round(max(0.0, clock.now() - state.error_at), 3),
     )
 
 

@@ -18,7 +18,7 @@ from flowbind.control.messages import (
 )
 from flowbind.daemon import process
 from flowbind.daemon.announce import announce
-from flowbind.daemon.answers import NOTIFICATIONS_OFF, Answers, Refusal, check_text
+from flowbind.daemon.answers import NOTIFICATIONS_OFF, Answers, Refusal, check_text, with_state
 from flowbind.daemon.broadcasts import Broadcasts
 from flowbind.daemon.config import HomeAgentSettings
 from flowbind.daemon.control_server import ControlServer
@@ -29,6 +29,7 @@ from flowbind.daemon.measuring import Measuring
 from flowbind.daemon.nonces import chance, nonce
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.daemon.sockets import Port, home_agent_port
+from flowbind.daemon.tunnel_errors import ErrorPort
 from flowbind.dataplane.base import Role
 from flowbind.dataplane.ebpf.plane import EbpfSettings, open_ebpf
 from flowbind.effects import SendProbe
@@ -40,6 +41,7 @@ from flowbind.events import LinkDown, LinkUp, NotifyRequested, RevokeRequested
 from flowbind.model.binding import Binding
 from flowbind.model.config import HomeAgentConfig, unusable_in
 from flowbind.model.tunnel import NodeForwarding
+from flowbind.model.tunnel import Path as Tunnel
 from flowbind.store import open_store
 from flowbind.wire.iana import IcmpType
 
@@ -90,6 +92,8 @@ def run(settings: HomeAgentSettings) -> None:
         records = store.load()
         port = home_agent_port(settings.engine.address)
         stack.callback(port.close)
+        errors = ErrorPort()
+        stack.callback(errors.close)
         server = ControlServer(Path(settings.socket))
         stack.callback(server.close)
         # The last thing that may fail, so that a failed start leaves nothing half-configured.
@@ -105,19 +109,24 @@ def run(settings: HomeAgentSettings) -> None:
         stack.callback(links.close_all)
         broadcasts = Broadcasts()
         stack.callback(broadcasts.close)
-        outlets = Outlets(port.send, _never_probe, links.send, announce, broadcasts.send)
+        outlets = Outlets(
+            port.send, _never_probe, links.send, announce, broadcasts.send, errors.send
+        )
         loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(HomeAgentRole(engine, loop), plane)
         measuring = Measuring(plane)
         listeners = (links, broadcasts)
-        asyncio.run(_serve(settings.engine, loop, ports, listeners, server, answers, measuring))
+        asyncio.run(
+            _serve(settings.engine, loop, ports, errors, listeners, server, answers, measuring)
+        )
 
 
 async def _serve(
     config: HomeAgentConfig,
     loop: EngineLoop,
     ports: Sequence[Port],
+    errors: ErrorPort,
     listeners: tuple[DiscoveryPorts, Broadcasts],
     server: ControlServer,
     answers: Answers,
@@ -125,6 +134,7 @@ async def _serve(
 ) -> None:
     for port in ports:
         _listen(port, loop)
+    _listen(errors, loop)
     await server.start(answers.serve)
     loop.arm()
     _log.info("home agent at %s, UDP port %d", ports[0].address, ports[0].port)
@@ -139,7 +149,7 @@ async def _serve(
     await process.until_told(links_of_host.watch(), measuring.watch())
 
 
-def _listen(port: Port, loop: EngineLoop) -> None:
+def _listen(port: Port | ErrorPort, loop: EngineLoop) -> None:
     asyncio.get_running_loop().add_reader(port, lambda: loop.submit(*port.receive()))
 
 
@@ -184,21 +194,25 @@ class HomeAgentRole:
     def paths(self) -> list[PathRow]:
         """Every path. A home agent takes each for up as long as it is registered."""
         return [
-            PathRow(
-                home_address=str(node.home_address),
-                bid=path.bid or None,
-                interface=None,
-                state="up",
-                local=str(path.local),
-                remote=str(path.remote),
-                encapsulation=path.kind,
-                weight=path.weight,
-                local_port=path.local_port if path.in_udp else None,
-                remote_port=path.remote_port if path.in_udp else None,
-            )
+            self._path_row(node.home_address, path)
             for node in self.forwarding().values()
             for path in node.paths
         ]
+
+    def _path_row(self, home_address: IPv4Address, path: Tunnel) -> PathRow:
+        row = PathRow(
+            home_address=str(home_address),
+            bid=path.bid or None,
+            interface=None,
+            state="up",
+            local=str(path.local),
+            remote=str(path.remote),
+            encapsulation=path.kind,
+            weight=path.weight,
+            local_port=path.local_port if path.in_udp else None,
+            remote_port=path.remote_port if path.in_udp else None,
+        )
+        return with_state(row, self._engine.tunnel_errors.state(home_address, path))
 
     def forwarding(self) -> Mapping[IPv4Address, NodeForwarding]:
         """What is forwarded by, for each node."""

@@ -19,7 +19,7 @@ from flowbind.control.messages import (
 )
 from flowbind.daemon import process
 from flowbind.daemon.announce import announce
-from flowbind.daemon.answers import NOTIFICATIONS_OFF, Answers, Refusal, check_text
+from flowbind.daemon.answers import NOTIFICATIONS_OFF, Answers, Refusal, check_text, with_state
 from flowbind.daemon.config import ConfigError, MobileNodeSettings, read_policy
 from flowbind.daemon.config_flows import bids_by_label
 from flowbind.daemon.control_server import ControlServer
@@ -33,6 +33,7 @@ from flowbind.daemon.nonces import chance, nonce
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.daemon.probes import Probes
 from flowbind.daemon.sockets import InterfacePorts
+from flowbind.daemon.tunnel_errors import ErrorPort
 from flowbind.dataplane.base import Role
 from flowbind.dataplane.ebpf.plane import EbpfSettings, open_ebpf
 from flowbind.engine.mobile_node import MobileNode
@@ -100,6 +101,8 @@ def run(settings: MobileNodeSettings) -> None:
         stack.callback(store.close)
         records = store.load()
         process.warn(absent_interfaces([each.name for each in config.interfaces]))
+        errors = ErrorPort()
+        stack.callback(errors.close)
         probes = Probes()
         stack.callback(probes.close)
         server = ControlServer(Path(settings.socket))
@@ -116,13 +119,17 @@ def run(settings: MobileNodeSettings) -> None:
         stack.callback(home_ports.close_all)
         links = DiscoveryPorts(IcmpType.ROUTER_ADVERTISEMENT)
         stack.callback(links.close_all)
-        outlets = Outlets(home_ports.send, probes.send, links.send, announce)
+        outlets = Outlets(
+            home_ports.send, probes.send, links.send, announce, send_error=errors.send
+        )
         loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
         answers = Answers(MobileNodeRole(engine, loop), plane)
         measuring = Measuring(plane)
         asyncio.run(
-            _serve(engine, loop, ports, home_ports, links, probes, server, answers, measuring)
+            _serve(
+                engine, loop, ports, home_ports, links, probes, errors, server, answers, measuring
+            )
         )
 
 
@@ -166,6 +173,7 @@ async def _serve(
     home_ports: HomePorts,
     links: DiscoveryPorts,
     probes: Probes,
+    errors: ErrorPort,
     server: ControlServer,
     answers: Answers,
     measuring: Measuring,
@@ -194,6 +202,7 @@ async def _serve(
 
     home_ports.listen = lambda port: running.add_reader(port, lambda: loop.submit(*port.receive()))
     running.add_reader(probes, lambda: loop.submit(*probes.receive()))
+    running.add_reader(errors, lambda: loop.submit(*errors.receive()))
     await server.start(answers.serve)
     loop.arm()
     config = engine.config
@@ -265,7 +274,7 @@ class MobileNodeRole:
             local = self.home_address
         deregistered = interface.state is State.DOWN and not interface.wanted
         measured = interface.state is State.UP and keepalive.rtt_s is not None
-        return PathRow(
+        row = PathRow(
             home_address=str(self.home_address) if self.home_address else None,
             bid=config.bid,
             interface=config.name,
@@ -279,6 +288,9 @@ class MobileNodeRole:
             local_port=tunnel.local_port if tunnel and tunnel.in_udp else None,
             remote_port=tunnel.remote_port if tunnel and tunnel.in_udp else None,
         )
+        if tunnel is None or self.home_address is None:
+            return row
+        return with_state(row, self._engine.tunnel_errors.state(self.home_address, tunnel))
 
     def forwarding(self) -> Mapping[IPv4Address, NodeForwarding]:
         """What our own packets are forwarded by."""

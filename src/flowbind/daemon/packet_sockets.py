@@ -90,7 +90,7 @@ def packet_socket(
     opened.setblocking(False)
     try:
         # All this first: bound to nothing, the socket hears nothing yet.
-        _attach(opened, instructions)
+        attach_filter(opened, instructions)
         prepare(opened)
         opened.bind((interface, ETHERTYPE_IPV4))
     except OSError:
@@ -99,7 +99,8 @@ def packet_socket(
     return opened
 
 
-def _attach(listener: socket.socket, instructions: Filter) -> None:
+def attach_filter(listener: socket.socket, instructions: Filter) -> None:
+    """Have the kernel pass on only what these instructions accept. Raises OSError."""
     assembled = b"".join(_INSTRUCTION.pack(*each) for each in instructions)
     octets = ctypes.create_string_buffer(assembled, len(assembled))
     program = struct.pack("HP", len(instructions), ctypes.addressof(octets))

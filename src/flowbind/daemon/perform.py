@@ -16,6 +16,7 @@ from flowbind.effects import (
     AnnounceAddress,
     DeleteNode,
     Effect,
+    LimitTunnel,
     Log,
     ProgramForwarding,
     ProgramHomeLink,
@@ -23,6 +24,7 @@ from flowbind.effects import (
     SaveNode,
     SendDatagram,
     SendIcmp,
+    SendIcmpError,
     SendProbe,
     SendThroughTunnel,
 )
@@ -38,7 +40,7 @@ _FORWARDING: Final = (ProgramForwarding, RemoveForwarding, ProgramHomeLink)
 _CHANGING: Final = (SaveNode, DeleteNode)
 
 
-def _nowhere(_effect: SendIcmp | AnnounceAddress | SendThroughTunnel) -> None:
+def _nowhere(_effect: SendIcmp | AnnounceAddress | SendThroughTunnel | SendIcmpError) -> None:
     """Where there is no home link, nothing is said or heard there."""
 
 
@@ -52,6 +54,7 @@ class Outlets(Struct, frozen=True):
     send_icmp: Callable[[SendIcmp], None] = _nowhere
     announce: Callable[[AnnounceAddress], None] = _nowhere
     tunnel: Callable[[SendThroughTunnel], None] = _nowhere
+    send_error: Callable[[SendIcmpError], None] = _nowhere
 
 
 class Performer:
@@ -126,8 +129,20 @@ class Performer:
                 self._outlets.announce(effect)
             elif isinstance(effect, SendThroughTunnel):
                 self._outlets.tunnel(effect)
+            elif isinstance(effect, SendIcmpError):
+                self._outlets.send_error(effect)
+            elif isinstance(effect, LimitTunnel):
+                self._limit(effect)
             elif isinstance(effect, Log):
                 _log.log(getattr(logging, effect.level.upper()), effect.text)
+
+    def _limit(self, effect: LimitTunnel) -> None:
+        """No reply waits for it; the next error from the tunnel asks for it again."""
+        ends = effect.local, effect.remote
+        try:
+            self._plane.limit(effect.home_address, ends, effect.mtu)
+        except DataPlaneError as error:
+            _log.warning("%s: MTU: %s", effect.home_address, error)
 
 
 def _failed(effects: Effects, effect: Effect, done: Sequence[Effect], reason: str) -> EffectFailed:

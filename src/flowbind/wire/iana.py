@@ -214,10 +214,12 @@ class SelectorFormat(IntEnum):
 
 @unique
 class IcmpType(IntEnum):
-    """ICMP messages of agent discovery (RFC 1256)."""
+    """ICMP messages: errors (RFC 792), and agent discovery (RFC 1256)."""
 
+    DESTINATION_UNREACHABLE = 3
     ROUTER_ADVERTISEMENT = 9
     ROUTER_SOLICITATION = 10
+    TIME_EXCEEDED = 11
 
 
 @unique

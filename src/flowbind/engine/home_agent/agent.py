@@ -5,7 +5,7 @@ be carried out is undone and answered with 130 (`EffectFailed`).
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 from typing import Any, Final
 
@@ -67,6 +67,7 @@ from flowbind.engine.home_agent.validation import (
 )
 from flowbind.engine.notifications import Notice
 from flowbind.engine.refusal import Refused
+from flowbind.engine.tunnel_errors import TunnelErrors
 from flowbind.events import (
     BroadcastHeard,
     EffectFailed,
@@ -79,9 +80,11 @@ from flowbind.events import (
     Restored,
     RevokeRequested,
     TimerExpired,
+    TunnelErrorHeard,
 )
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
+from flowbind.model.tunnel import NodeForwarding
 from flowbind.wire.errors import WireError
 from flowbind.wire.iana import INFINITE_LIFETIME_S, ReplyCode, RequestFlag
 from flowbind.wire.multipath import Multipath
@@ -118,6 +121,9 @@ class HomeAgent:
         self._broadcasting = Broadcasting(
             config, self.identities.entries, self.records, self.statistics
         )
+        self.tunnel_errors = TunnelErrors(
+            self._forwarding_of, self._all_forwarding, self.statistics, of_node=False
+        )
         self._handlers: dict[type[Event], Callable[[Any, float], list[Effect]]] = {
             Received: self._on_received,
             TimerExpired: self._on_timer,
@@ -126,6 +132,7 @@ class HomeAgent:
             LinkUp: self._on_link_up,
             LinkDown: self._home_link.down,
             IcmpReceived: self._home_link.heard,
+            TunnelErrorHeard: self.tunnel_errors.heard,
             BroadcastHeard: self._broadcasting.heard,
             RevokeRequested: self._on_revoke_requested,
             NotifyRequested: self._initiative.notifications.exchange.say,
@@ -153,6 +160,7 @@ class HomeAgent:
             self._repairs.next(),
             self._home_link.deadline(),
             self._initiative.deadline(),
+            self.tunnel_errors.deadline(),
         )
         return min([each for each in moments if each is not None], default=None)
 
@@ -162,6 +170,7 @@ class HomeAgent:
             *self._repair(now),
             *self._home_link.due(now),
             *self._initiative.due(now),
+            *self.tunnel_errors.due(now),
         ]
 
     # ---- registration (RFC 5944 3.8.2)
@@ -323,6 +332,15 @@ class HomeAgent:
     def _forwarding(self, entry: MobileNodeEntry, record: NodeRecord) -> Effect:
         node = project(self.config, entry, record)
         return ProgramForwarding(node) if node else RemoveForwarding(record.home_address)
+
+    def _forwarding_of(self, home_address: IPv4Address) -> NodeForwarding | None:
+        record = self.records.get(home_address)
+        if record is None:
+            return None
+        return project(self.config, self.identities.entries[home_address], record)
+
+    def _all_forwarding(self) -> Iterator[NodeForwarding]:
+        return (node for each in self.records if (node := self._forwarding_of(each)))
 
     def _refuse(
         self,

@@ -6,7 +6,7 @@ front of the requests.
 
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import IPv6Network
+from ipaddress import IPv4Address, IPv6Network
 from typing import Any, Final
 
 from msgspec import structs
@@ -31,6 +31,7 @@ from flowbind.engine.mobile_node.state import (
     path_of,
 )
 from flowbind.engine.notifications import Notice
+from flowbind.engine.tunnel_errors import TunnelErrors
 from flowbind.events import (
     DeregisterRequested,
     EffectFailed,
@@ -47,6 +48,7 @@ from flowbind.events import (
     RegisterRequested,
     Restored,
     TimerExpired,
+    TunnelErrorHeard,
 )
 from flowbind.model.binding import NodeRecord
 from flowbind.model.config import MobileNodeConfig
@@ -96,6 +98,9 @@ class MobileNode:
         self._home = Home(config, self._registration, self.statistics, chance)
         self._projection = Projection(may_be_home=config.home_network is not None)
         self._grace_until: float | None = None
+        self.tunnel_errors = TunnelErrors(
+            self._forwarding_of, self._all_forwarding, self.statistics, of_node=True
+        )
         self._handlers: dict[type[Event], Callable[[Any, float], list[Effect]]] = {
             Received: self._on_received,
             TimerExpired: self._on_timer,
@@ -105,6 +110,7 @@ class MobileNode:
             LinkDown: self._home.on_link_down,
             IcmpReceived: self._home.on_icmp,
             ProbeAnswered: self._on_probe_answered,
+            TunnelErrorHeard: self.tunnel_errors.heard,
             RegisterRequested: self._on_register_requested,
             DeregisterRequested: self._on_deregister_requested,
             PolicyReplaced: self._on_policy_replaced,
@@ -124,6 +130,14 @@ class MobileNode:
         projected = self._projection.effects(self._forwarding, self._home.link, self.record, now)
         return [*projected, *said, *requests, *effects]
 
+    def _forwarding_of(self, home_address: IPv4Address) -> NodeForwarding | None:
+        node = self._forwarding
+        return node if node and node.home_address == home_address else None
+
+    def _all_forwarding(self) -> tuple[NodeForwarding, ...]:
+        node = self._forwarding
+        return (node,) if node else ()
+
     def _on_received(self, event: Received, now: float) -> list[Effect]:
         listener = self._listeners.get(event.payload[0]) if event.payload else None
         return (listener or self._answers.on_received)(event, now)
@@ -136,6 +150,7 @@ class MobileNode:
             self._notifications.exchange.deadline(),
             self._grace_until,
             self._home.deadline(),
+            self.tunnel_errors.deadline(),
         ]
         moments += [sent.overdue_at for _intent, sent in self._undoable()]
         for interface in self.interfaces.values():
@@ -264,7 +279,8 @@ class MobileNode:
                     effects += self._on_interface_down(InterfaceDown(interface.name), now)
         for interface in self.interfaces.values():
             effects += self._on_interface_timer(interface, now)
-        return [*effects, *self._notifications.exchange.due(now)]
+        due = [*self._notifications.exchange.due(now), *self.tunnel_errors.due(now)]
+        return [*effects, *due]
 
     def _on_interface_timer(self, interface: Interface, now: float) -> list[Effect]:
         if interface.drain_until is not None and interface.drain_until <= now:

@@ -1,0 +1,84 @@
+"""ICMP errors: heard by a raw socket, as far as they may be about tunnels, and told to senders."""
+
+import logging
+import socket
+import struct
+from typing import Final
+
+from flowbind.daemon.errors import DaemonError
+from flowbind.daemon.packet_sockets import BATCH, Filter, attach_filter
+from flowbind.daemon.sockets import close_reader
+from flowbind.effects import SendIcmpError
+from flowbind.events import TunnelErrorHeard
+from flowbind.wire.iana import IcmpType
+
+_log = logging.getLogger("flowbind")
+
+_SOL_RAW: Final = 255
+_ICMP_FILTER: Final = 1
+_IP_PKTINFO: Final = 8
+_PACKET_INFO: Final = struct.Struct("=i4s4s")
+_MAX_PACKET: Final = 1500
+_HEARD: Final = (IcmpType.DESTINATION_UNREACHABLE, IcmpType.TIME_EXCEEDED)
+_TUNNELS: Final = (4, 17, 47, 55)
+"""IP-in-IP, UDP, GRE and minimal encapsulation: what the packet that is quoted has to be."""
+_QUOTED_PROTOCOL: Final = 8 + 9
+
+
+def _filter() -> Filter:
+    ours = [(0x15, len(_TUNNELS) - at, 0, each) for at, each in enumerate(_TUNNELS)]
+    return (
+        (0xB1, 0, 0, 0),  # X = octets of the IP header
+        (0x50, 0, 0, _QUOTED_PROTOCOL),  # A = Protocol of the packet that is quoted
+        *ours,  # one of these: accept
+        (0x06, 0, 0, 0),
+        (0x06, 0, 0, _MAX_PACKET),
+    )
+
+
+class ErrorPort:
+    """A raw ICMP socket. Raises DaemonError if there is none to be had."""
+
+    def __init__(self) -> None:
+        try:
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        except OSError as error:
+            raise DaemonError(f"raw socket: {error.strerror}: run as root") from error
+        self._socket.setblocking(False)
+        kinds = sum(1 << each for each in _HEARD)
+        self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~kinds & 0xFFFFFFFF))
+        attach_filter(self._socket, _filter())
+
+    def fileno(self) -> int:
+        """Return the descriptor, for the event loop."""
+        return self._socket.fileno()
+
+    def receive(self) -> list[TunnelErrorHeard]:
+        """Return the errors that are there, a batch at the most."""
+        found: list[TunnelErrorHeard] = []
+        for _ in range(BATCH):
+            try:
+                packet = self._socket.recv(_MAX_PACKET)
+            except OSError as error:
+                if not isinstance(error, BlockingIOError):
+                    _log.debug("receiving ICMP errors: %s", error.strerror)
+                break
+            found.append(TunnelErrorHeard(packet[(packet[0] & 0x0F) * 4 :]))
+        return found
+
+    def send(self, effect: SendIcmpError) -> None:
+        """Tell a sender. What cannot be sent is lost, as it may be on the way."""
+        info = _PACKET_INFO.pack(0, effect.source.packed, bytes(4))
+        try:
+            self._socket.sendmsg(
+                [effect.message],
+                [(socket.IPPROTO_IP, _IP_PKTINFO, info)],
+                0,
+                (str(effect.destination), 0),
+            )
+        except OSError as error:
+            _log.debug("ICMP error to %s: %s", effect.destination, error.strerror)
+
+    def close(self) -> None:
+        """Close the socket."""
+        close_reader(self._socket)
