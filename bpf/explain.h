@@ -8,8 +8,9 @@
 
 #include "flow.h"
 
-/* Not inline: so the layout of the answer gets into the BTF. */
-__noinline int explain_flow(const struct flow_key *key, struct explanation *answer)
+/* Not inline: so the layout of the answer gets into the BTF. Static: a function that is looked at by
+ * itself may not hand on memory of its caller's as a key, says Linux 6.1. */
+static __noinline int explain_flow(const struct flow_key *key, struct explanation *answer)
 {
 	const struct node *node;
 	const struct flow *known;
