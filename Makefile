@@ -64,8 +64,20 @@ conformance: ready ## docs/conformance.md, from the clauses and the marks of the
 bench: ready ## what the tunnels and the daemons cost (root); BENCH="--json FILE" keeps the figures
 	@$(ROOT) $(BIN)/python -m bench.run $(BENCH)
 
+PARTS ?= dataplane
+bench-dataplane: ready ## what the data plane is held to, beside others (root); PARTS="rules peers" chooses
+	@mkdir -p build/bench
+	@$(ROOT) $(BIN)/python -m bench.run --json build/bench/dataplane.json \
+		--plot build/bench/dataplane.svg $(BENCH) $(PARTS)
+
 bench-compiled: compiled ## the same with the compiled modules
 	@$(ROOT) env PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -m bench.run $(BENCH)
+
+VM_TESTS = tests/vm tests/netns/test_packets.py tests/netns/test_raw.py tests/netns/test_restart.py \
+	tests/dataplane tests/bpf
+vm-test: ready ## tests under Debian's stock kernel in a virtual machine (root); VM="-k name" selects
+	@$(ROOT) tools/vm/run.py --minutes 60 -- $(CURDIR)/$(BIN)/python -m pytest -v -m root \
+		-o timeout=900 -p no:cacheprovider $(VM_TESTS) $(VM)
 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom)
 HOURS ?= 100
@@ -95,4 +107,4 @@ ready: installed
 installed:
 	@tools/install
 
-.PHONY: help demo test check static wheel compiled test-compiled bpf conformance bench bench-compiled simulate fuzz mutate clean ready installed
+.PHONY: help demo test check static wheel compiled test-compiled bpf conformance bench bench-dataplane bench-compiled vm-test simulate fuzz mutate clean ready installed
