@@ -1,51 +1,103 @@
 """One end of the tunnel: holds flowbind's data plane, does as it is told on standard input.
 
-A line is the encapsulation to use from now on; each is answered with a line once it is in force.
+A line is an order as JSON; each is answered, once it is in force, with the seconds that it took.
 """
 
 import sys
+import time
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from bench import network
+import msgspec
+
+from bench import links, mobile_nodes, network
+from bench.ends import Order
 from flowbind.dataplane.base import Role
-from flowbind.dataplane.ebpf.plane import EbpfSettings, open_ebpf
+from flowbind.dataplane.ebpf.plane import EbpfDataPlane, EbpfSettings, open_ebpf
 from flowbind.model.binding import Encapsulation
+from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import NodeForwarding, Path
+from flowbind.wire.iana import FlowAction
+from flowbind.wire.traffic_selector import Span, TrafficSelector
 
 AGENT = IPv4Address(network.HOME_AGENT)
 CARE_OF = IPv4Address(network.CARE_OF_ADDRESS)
 HOME = IPv4Address(network.HOME_ADDRESS)
 
+_UDP = 17
+_UNUSED_PORTS = 62_000
+_ANY_PORT = Span(0, 65_535)
+
 
 def settings(role: Role, pins: str) -> EbpfSettings:
     """Return the settings of a real home agent or mobile node."""
     if role is Role.HOME_AGENT:
-        return EbpfSettings(
-            role, "mip0", pins, AGENT, (IPv4Network(network.HOME_NETWORK),),
-            interfaces=("cn0", "mn0"), udp_tunnels=True,
-        )  # fmt: skip
+        networks = (IPv4Network(network.HOME_NETWORK), mobile_nodes.HOME_NETWORK)
+        return EbpfSettings(role, "mip0", pins, AGENT, networks, udp_tunnels=True)
     return EbpfSettings(role, "mip0", pins, AGENT, home_address=HOME, udp_tunnels=True)
 
 
-def forwarding(role: Role, kind: str) -> NodeForwarding:
-    """Return a node with one tunnel of this kind, as this end sees it."""
+def path(role: Role, kind: str) -> Path:
+    """Return a tunnel of this kind between the hosts, as this end sees it."""
     encapsulation = Encapsulation(kind.removeprefix("udp-"))
     ours, theirs = (434, 40123) if kind.startswith("udp-") else (0, 0)
     if role is Role.HOME_AGENT:
-        path = Path(1, AGENT, CARE_OF, encapsulation, local_port=ours, remote_port=theirs)
+        return Path(1, AGENT, CARE_OF, encapsulation, local_port=ours, remote_port=theirs)
+    return Path(1, CARE_OF, AGENT, encapsulation, "ha0", local_port=theirs, remote_port=ours)
+
+
+def paths(role: Role, weights: tuple[int, ...]) -> Iterator[Path]:
+    """Yield tunnels over the shaped links that have a weight."""
+    for bid, weight in enumerate(weights, 1):
+        if not weight:
+            continue
+        there = IPv4Address(links.care_of_address(bid))
+        if role is Role.HOME_AGENT:
+            yield Path(bid, AGENT, there, Encapsulation.IP_IN_IP, weight=weight)
+        else:
+            device = links.device(bid)
+            yield Path(bid, there, AGENT, Encapsulation.IP_IN_IP, device, weight=weight)
+
+
+def rules(count: int) -> tuple[FlowRule, ...]:
+    """Return rules for UDP by port, of which the last one matches what is sent."""
+    spans = [Span(_UNUSED_PORTS + at) for at in range(count - 1)] + [_ANY_PORT] * (count > 0)
+    return tuple(
+        FlowRule(FlowAction.FORWARD, (1,), TrafficSelector(source_port=span, protocol=Span(_UDP)))
+        for span in spans
+    )
+
+
+def program(plane: EbpfDataPlane, role: Role, order: Order) -> None:
+    """Forward as the order says."""
+    if order.weights:
+        tunnels = tuple(paths(role, order.weights))
     else:
-        path = Path(1, CARE_OF, AGENT, encapsulation, "ha0", local_port=theirs, remote_port=ours)
-    return NodeForwarding(HOME, (path,))
+        tunnels = (path(role, order.encapsulation or ""),)
+    plane.program(NodeForwarding(HOME, tunnels, rules(order.rules)))
+    for node in range(order.nodes):
+        home_address = IPv4Address(mobile_nodes.home_address(node))
+        plane.program(NodeForwarding(home_address, tunnels))
 
 
 def main() -> None:
     """Serve until standard input ends, then remove everything."""
     role = Role(sys.argv[1])
-    plane = open_ebpf(settings(role, sys.argv[2]))
+    plane: EbpfDataPlane | None = None
     for line in sys.stdin:
-        plane.program(forwarding(role, line.strip()))
-        print("ready", flush=True)
-    plane.cleanup()
+        order = msgspec.json.decode(line, type=Order)
+        if plane and order.encapsulation is None:
+            plane.cleanup()
+            plane = None
+        begun_at = time.monotonic()
+        if order.encapsulation is not None:
+            plane = plane or open_ebpf(settings(role, sys.argv[2]))
+            begun_at = time.monotonic()
+            program(plane, role, order)
+        print(time.monotonic() - begun_at, flush=True)
+    if plane:
+        plane.cleanup()
 
 
-main()
+if __name__ == "__main__":
+    main()

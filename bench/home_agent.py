@@ -22,9 +22,14 @@ _PAGE = bytes(4096)
 
 
 class HomeAgent:
-    """The real daemon, with its own configuration file, socket, log and database in a directory."""
+    """The real daemon, with its own configuration file, socket, log and database in a directory.
 
-    def __init__(self, directory: Path, pins: Path, nodes: int, processor: int) -> None:
+    `source` is where another build of it is imported from.
+    """
+
+    def __init__(
+        self, directory: Path, pins: Path, nodes: int, processor: int, source: Path | None = None
+    ) -> None:
         self._database = directory / "home-agent.db"
         self._socket = directory / "home-agent.sock"
         self._log = directory / "home-agent.log"
@@ -36,6 +41,7 @@ class HomeAgent:
             self._process = subprocess.Popen(
                 inside("ha", "taskset", "-c", str(processor), *command),
                 stderr=log,
+                env=os.environ | ({"PYTHONPATH": str(source)} if source else {}),
                 process_group=0,
             )
         self.pid = self._process.pid
@@ -71,6 +77,11 @@ pin-path = "{pins}"
         """Return what it has in memory."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGESIZE")
+
+    def end(self) -> None:
+        """End it as its operator would."""
+        os.kill(self.pid, signal.SIGTERM)
+        self._process.wait()
 
     def kill(self) -> None:
         """End it as a crash would."""

@@ -9,6 +9,7 @@ The address 198.51.100.7 is reached by plain routing, 10.9.0.5 through a tunnel 
 """
 
 import fcntl
+import json
 import os
 import socket
 import subprocess
@@ -60,6 +61,12 @@ def run(command: Sequence[str], given: str | None = None) -> str:
     if done.returncode != 0:
         raise SystemExit(f"bench: {' '.join(command)}: {done.stderr.strip() or done.stdout[-300:]}")
     return done.stdout
+
+
+def devices(node: str) -> list[str]:
+    """Return the names of a node's devices but the loopback."""
+    shown = json.loads(run(["ip", "-n", _PREFIX + node, "-j", "link", "show"]))
+    return [each["ifname"] for each in shown if each["ifname"] != "lo"]
 
 
 def socket_in(node: str, kind: int, protocol: int = 0) -> socket.socket:

@@ -73,6 +73,7 @@ def figure(
     reference: Sequence[float] = (),
     *,
     ratio_at_least: float | None = None,
+    ratio_at_most: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Figure:
@@ -88,6 +89,8 @@ def figure(
         threshold = Threshold("median", None, median <= at_most, at_most)
     elif ratio is not None and ratio_at_least is not None:
         threshold = Threshold("ratio", ratio_at_least, ratio >= ratio_at_least)
+    elif ratio is not None and ratio_at_most is not None:
+        threshold = Threshold("ratio", None, ratio <= ratio_at_most, ratio_at_most)
     theirs = statistics.median(reference) if reference else None
     return Figure(what, unit, median, min(values), max(values), theirs, ratio, threshold)
 
@@ -102,13 +105,18 @@ def machine() -> Machine:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return Machine(
-        kernel=f"Linux {platform.release().split('-')[0]} {platform.machine()}",
+        kernel=kernel(),
         processors=len(os.sched_getaffinity(0)),
         processor=next(names, "unknown"),
         python=platform.python_version(),
         flowbind=BUILD,
         busy=_busy(),
     )
+
+
+def kernel() -> str:
+    """Name the kernel that runs this."""
+    return f"Linux {platform.release().split('-')[0]} {platform.machine()}"
 
 
 def _busy() -> float:

@@ -79,7 +79,7 @@ def measure(nodes: int, store: Path) -> Section:
     """Take the measurement once; about two minutes long with 200,000 nodes."""
     with ExitStack() as stack:
         pins = stack.enter_context(network.hosts())
-        _lead_tunnels_to_the_node()
+        lead_tunnels_to_the_node()
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fbb-", dir=store)))
         processor = sorted(os.sched_getaffinity(0))[-1]
 
@@ -101,7 +101,7 @@ def measure(nodes: int, store: Path) -> Section:
         first.kill()
         begun_at = time.monotonic()
         second = start()
-        lasted_s = _first_reply() - begun_at
+        lasted_s = first_reply() - begun_at
         lost = packets.end()
         each = (second.resident_octets() - configured) / (nodes * PATHS)
     tell(f"restart: {lasted_s:.1f} s to the first reply, {lost} of {packets.sent} packets lost")
@@ -116,7 +116,8 @@ def measure(nodes: int, store: Path) -> Section:
     return Section("restart of the daemon", "", figures, (note,))
 
 
-def _lead_tunnels_to_the_node() -> None:
+def lead_tunnels_to_the_node() -> None:
+    """Let what is sent to the care-of addresses of the first node arrive at its host."""
     route = f"{mobile_nodes.CARE_OF_NETWORK} via {network.CARE_OF_ADDRESS}"
     network.run(["ip", "-n", "fbb-ha", "route", "add", *route.split()])
     for bid in range(1, PATHS + 1):
@@ -133,7 +134,7 @@ def _register(directory: Path, nodes: int) -> None:
     (directory / "memory.db").replace(directory / "home-agent.db")
 
 
-def _first_reply() -> float:
+def first_reply() -> float:
     """Return the moment (monotonic) at which a request is answered."""
     deadline = time.monotonic() + _PATIENCE_S
     with network.socket_in("mn", socket.SOCK_DGRAM) as node:

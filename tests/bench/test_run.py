@@ -9,10 +9,19 @@ import pytest
 from bench import run
 
 
-def test_everything_is_measured_unless_told_otherwise():
+def test_the_usual_is_measured_unless_told_otherwise():
     given = run.given([])
-    assert given.parts == ["dataplane", "registrations", "flood", "codec", "memory", "restart"]
+    assert given.parts == ["tunnels", "registrations", "flood", "codec", "memory", "restart"]
     assert (given.rounds, given.seconds) == (5, 3.0)
+
+
+def test_a_group_stands_for_its_parts_and_each_is_measured_once():
+    given = run.given(["rules", "dataplane", "codec"])
+    assert given.parts == [
+        "rules", "tunnels", "kernel", "peers", "nodes", "aggregate", "upgrade", "codec",
+    ]  # fmt: skip
+    assert given.many_nodes == 500_000
+    assert set(run.given(["all"]).parts) == set(run.PARTS)
 
 
 def test_quick_is_one_round_of_one_second():
