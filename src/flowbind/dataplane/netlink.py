@@ -320,12 +320,27 @@ def _open_tun(name: str) -> int:
     except OSError as error:
         os.close(fd)
         reasons = {
-            EBUSY: "in use by another process",
+            EBUSY: f"in use by another process{_holder_of(name)}",
             EINVAL: "there is an interface of this name that flowbind did not make",
         }
         reason = reasons.get(error.errno or 0, error.strerror)
         raise DataPlaneError(f"device {name}: {reason}") from error
     return fd
+
+
+def _holder_of(name: str) -> str:
+    """Tell which process of this network namespace holds a TUN device, if it can be seen."""
+    here = Path("/proc/self/ns/net").stat().st_ino
+    for info in Path("/proc").glob("[0-9]*/fdinfo/*"):
+        try:
+            if f"iff:\t{name}\n" not in info.read_text():
+                continue
+            if (info.parents[1] / "ns/net").stat().st_ino == here:
+                return f" ({info.parents[1].name})"
+        except OSError:
+            # It ended, or closed it, just now.
+            continue
+    return ""
 
 
 def index_of(interface: str) -> int:

@@ -202,7 +202,7 @@ def _holder(path: Path) -> str:
         # 1: FLOCK  ADVISORY  WRITE 4711 00:2d:5678 0 EOF
         words = line.split()
         if words[1] == "FLOCK" and words[5].split(":")[-1] == inode and words[4].isdigit():
-            return f" (process {words[4]})"
+            return f" ({words[4]})"
     return ""
 
 

@@ -6,6 +6,7 @@ maps from their pins and puts its own programs in the place of the attached ones
 so that no packet is lost.
 """
 
+import logging
 import os
 import socket
 import time
@@ -17,7 +18,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from flowbind.dataplane import at_home, netlink
+from flowbind.dataplane import at_home, netlink, ownership
 from flowbind.dataplane.base import (
     Attach,
     DataPlaneError,
@@ -39,6 +40,8 @@ from flowbind.model.flow import FlowRule
 from flowbind.model.home_link import HomeLink
 from flowbind.model.tunnel import LINK_MTU, NodeForwarding
 from flowbind.model.tunnel import Path as TunnelPath
+
+_log = logging.getLogger("flowbind")
 
 OBJECT: Final = Path(__file__).parent / "objects" / "flowbind.bpf.o"
 
@@ -456,6 +459,9 @@ def open_ebpf(settings: EbpfSettings) -> EbpfDataPlane:
     Should it fail half-way, what this call made is removed again; what was there before stays.
     """
     _require_privileges()
+    ownership.check_device(settings.device)
+    if settings.role is Role.MOBILE_NODE:
+        ownership.check_table(settings.device)
     library = libbpf.Library()
     fresh_device = settings.device not in netlink.names()
     with ExitStack() as undo:
@@ -469,6 +475,7 @@ def open_ebpf(settings: EbpfSettings) -> EbpfDataPlane:
         warnings = migration.fill()
         device = netlink.Device(settings.device)
         undo.callback(device.remove if fresh_device else device.close)
+        ownership.mark_device(settings.device, settings.role)
         if pins.fresh:
             undo.callback(_detach_all, library, settings)
         plane = EbpfDataPlane(settings, library, bpf_object, device, pins)
@@ -499,7 +506,9 @@ def cleanup_ebpf(settings: EbpfSettings) -> None:
         if held:
             stack.callback(held.close)
         device = None
-        if settings.device in netlink.names():
+        if foreign := ownership.foreign_device(settings.device):
+            _log.warning("device %s is left alone: %s", settings.device, foreign)
+        elif settings.device in netlink.names():
             device = netlink.Device(settings.device)
         _detach_all(library, settings)
         if device:
