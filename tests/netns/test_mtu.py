@@ -2,17 +2,20 @@
 
 import errno
 import socket
+import time
 
 import pytest
 
 from flowbind.model.binding import Encapsulation
+from flowbind.wire.ipv4 import Packet
 from tests.dataplane.kernel import run
-from tests.netns.hosts import CORRESPONDENT, HOME, exchange, inside, socket_in, transfer
+from tests.netns.hosts import AGENT, CORRESPONDENT, HOME, exchange, inside, socket_in, transfer
 
 pytestmark = pytest.mark.root
 
 MN, CN = ("mn", HOME), ("cn", CORRESPONDENT)
-IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_RECVERR = 14, 10, 2, 11
+IP_MTU, IP_MTU_DISCOVER, IP_RECVERR = 14, 10, 11
+IP_PMTUDISC_DONT, IP_PMTUDISC_DO = 0, 2
 UDP_IN_IPV4 = 28
 TIMESTAMPS = 12
 
@@ -116,10 +119,11 @@ BEHIND = "192.168.1.0/24"
 def behind_a_router(configured):
     """Daemons at both ends, the node behind a router, with an encapsulation."""
 
-    def start(encapsulation):
+    def start(encapsulation, **options):
         with inside("ha"):
             run("ip", "route", "add", BEHIND, "via", "100.64.3.2")
         interface = {"name": "ha2", "bid": 1, "access": "wlan", "encapsulation": encapsulation}
+        interface |= options
         configured.tables["mn"][1:] = [("[[interface]]", interface)]
         configured.start("ha")
         configured.start("mn")
@@ -140,9 +144,7 @@ def mtu_of(configured, host):
 @pytest.mark.parametrize(
     ("encapsulation", "overhead"), [("ipip", 20), ("gre", 24), ("minimal", 20)]
 )
-def test_a_narrow_link_far_from_the_home_agent(
-    behind_a_router, resize, offload, encapsulation, overhead
-):
+def test_a_narrow_link_far_from_the_home_agent(behind_a_router, resize, encapsulation, overhead):
     resize(1280, ("nat", "mn0"), ("mn", "ha2"))
     daemons = behind_a_router(encapsulation)
     assert mtu_of(daemons, "ha") == (1476, None, None)
@@ -195,3 +197,92 @@ def test_a_path_that_leads_nowhere(behind_a_router):
             run("ip", "route", "del", "prohibit", "192.168.1.7")
     (path,) = daemons.ask("ha", "paths")["paths"]
     assert path["error"] == "prohibited"
+
+
+# ---- packets that are cut up within a tunnel
+
+
+@pytest.mark.rfc("2003", "5.1")
+@pytest.mark.parametrize(
+    ("encapsulation", "way"),
+    [("ipip", "down"), ("minimal", "down"), ("gre", "up"), ("udp", "down"), ("udp", "up")],
+)
+def test_a_packet_that_was_cut_up_within_its_tunnel_arrives(
+    behind_a_router, configured, resize, encapsulation, way
+):
+    """Only a router knows of the narrow link, and tells nobody: the packet may be cut up."""
+    narrow = [("nat", "mn0"), ("mn", "ha2")] if way == "down" else [("ha", "nat0"), ("nat", "ha0")]
+    resize(1280, *narrow)
+    options = {}
+    if encapsulation == "udp":
+        configured.change("ha", nat_traversal=True, udp_forced=True)
+        options["nat-traversal"], encapsulation = "force", "ipip"
+    daemons = behind_a_router(encapsulation, **options)
+    sender, receiver, end = (CN, MN, "mn") if way == "down" else (MN, CN, "ha")
+    before = daemons.counted(end, "reassembled")
+    for octets in (1300, 1400, 9000):
+        send_in_pieces(sender, receiver, octets)
+    # The pieces of the largest that are as large as the sender's links take are cut up once more.
+    assert daemons.counted(end, "reassembled") - before == 2 + 9000 // 1456
+    assert daemons.counted(end, "reassembled_elsewhere") == 0
+
+
+def send_in_pieces(sender, receiver, octets):
+    """Send a datagram that may be cut up on its way, and see it arrive as it was."""
+    data = bytes(range(250)) * (octets // 250 + 1)
+    with (
+        socket_in(receiver[0], socket.SOCK_DGRAM, receiver[1]) as there,
+        socket_in(sender[0], socket.SOCK_DGRAM, sender[1]) as here,
+    ):
+        here.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+        here.sendto(data[:octets], there.getsockname())
+        assert there.recv(1 << 16) == data[:octets]
+
+
+def tunnel_from(host, address, there, inner):
+    """Send a packet in a tunnel that nobody has registered; what is large goes in fragments."""
+    with inside(host):
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IPIP)
+    with raw:
+        raw.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+        raw.bind((str(address), 0))
+        raw.sendto(inner, (str(there), 0))
+
+
+@pytest.mark.rfc("3024", "4.3.2")
+def test_fragments_of_strangers_are_refused_like_all_else(behind_a_router):
+    daemons = behind_a_router("ipip")
+    inner = Packet(HOME, CORRESPONDENT, socket.IPPROTO_UDP, bytes(2000)).encode()
+    counters = daemons.ask("ha", "status")["counters"]
+    for _ in range(3):
+        tunnel_from("cn", CORRESPONDENT, AGENT, inner)
+    after = wait_for(lambda: daemons.ask("ha", "status")["counters"], "reassembled", 3)
+    unknown = "drop_care_of_address_unknown"
+    assert after.get(unknown, 0) - counters.get(unknown, 0) == 3
+
+
+def test_what_is_no_tunnel_of_a_node_does_not_go_round(behind_a_router):
+    """Nor is anybody told that there is no such protocol, for there is."""
+    daemons = behind_a_router("ipip")
+    inner = Packet(CORRESPONDENT, HOME, socket.IPPROTO_UDP, bytes(100)).encode()
+    with inside("cn"):
+        told = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with told:
+        told.setblocking(False)
+        with inside("cn"):
+            run("ip", "route", "replace", BEHIND, "via", "203.0.113.1")
+        tunnel_from("cn", CORRESPONDENT, "192.168.1.7", inner)
+        after = wait_for(lambda: daemons.ask("mn", "status")["counters"], "reassembled", 1)
+        with pytest.raises(BlockingIOError):
+            told.recv(1500)
+    assert daemons.counted("mn", "reassembled") == 1
+    assert after.get("drop_inner_address", 0) == 0
+
+
+def wait_for(counters, name, value):
+    until = time.monotonic() + 10
+    while (found := counters()).get(name, 0) < value:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert found[name] == value
+    return found

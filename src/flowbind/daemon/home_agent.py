@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -28,6 +28,7 @@ from flowbind.daemon.loop import EngineLoop
 from flowbind.daemon.measuring import Measuring
 from flowbind.daemon.nonces import chance, nonce
 from flowbind.daemon.perform import Outlets, Performer
+from flowbind.daemon.reassembled import Reassembled
 from flowbind.daemon.sockets import Port, home_agent_port
 from flowbind.daemon.tunnel_errors import ErrorPort
 from flowbind.dataplane.base import Role
@@ -94,6 +95,8 @@ def run(settings: HomeAgentSettings) -> None:
         stack.callback(port.close)
         errors = ErrorPort()
         stack.callback(errors.close)
+        reassembled = Reassembled(_is_underlay(settings))
+        stack.callback(reassembled.close)
         server = ControlServer(Path(settings.socket))
         stack.callback(server.close)
         # The last thing that may fail, so that a failed start leaves nothing half-configured.
@@ -114,11 +117,20 @@ def run(settings: HomeAgentSettings) -> None:
         )
         loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
-        answers = Answers(HomeAgentRole(engine, loop), plane)
+        answers = Answers(HomeAgentRole(engine, loop, reassembled.statistics), plane)
         measuring = Measuring(plane)
         listeners = (links, broadcasts)
         asyncio.run(
-            _serve(settings.engine, loop, ports, errors, listeners, server, answers, measuring)
+            _serve(
+                settings.engine,
+                loop,
+                ports,
+                (errors, reassembled),
+                listeners,
+                server,
+                answers,
+                measuring,
+            )
         )
 
 
@@ -126,7 +138,7 @@ async def _serve(
     config: HomeAgentConfig,
     loop: EngineLoop,
     ports: Sequence[Port],
-    errors: ErrorPort,
+    tunnels: tuple[ErrorPort, Reassembled],
     listeners: tuple[DiscoveryPorts, Broadcasts],
     server: ControlServer,
     answers: Answers,
@@ -134,7 +146,9 @@ async def _serve(
 ) -> None:
     for port in ports:
         _listen(port, loop)
+    errors, reassembled = tunnels
     _listen(errors, loop)
+    reassembled.listen()
     await server.start(answers.serve)
     loop.arm()
     _log.info("home agent at %s, UDP port %d", ports[0].address, ports[0].port)
@@ -147,6 +161,12 @@ async def _serve(
     watched = HomeLinks((config.home_link,) if config.home_link else (), link_changed)
     links_of_host = Links(watched.look, measuring.look, routes=False)
     await process.until_told(links_of_host.watch(), measuring.watch())
+
+
+def _is_underlay(settings: HomeAgentSettings) -> Callable[[str], bool]:
+    """Tell where tunnels may come in: where the programs of the data plane are."""
+    named = settings.interfaces
+    return lambda name: name in named if named else name != settings.device
 
 
 def _listen(port: Port | ErrorPort, loop: EngineLoop) -> None:
@@ -162,7 +182,11 @@ class HomeAgentRole:
 
     name = "home-agent"
 
-    def __init__(self, engine: HomeAgent, loop: EngineLoop) -> None:
+    def __init__(
+        self, engine: HomeAgent, loop: EngineLoop, counted: Mapping[str, int] | None = None
+    ) -> None:
+        """`counted` is what the daemon itself counts."""
+        self._counted = {} if counted is None else counted
         self._engine = engine
         self._loop = loop
         self.home_agent = engine.config.address
@@ -224,7 +248,7 @@ class HomeAgentRole:
 
     def counters(self) -> Mapping[str, int]:
         """What the engine counted."""
-        return self._engine.statistics
+        return {**self._engine.statistics, **self._counted}
 
     def replace_policy(self, request: PolicySetRequest) -> None:
         """Refuse: the policy is the mobile node's (RFC 7629 5.1)."""

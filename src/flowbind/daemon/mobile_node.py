@@ -32,6 +32,7 @@ from flowbind.daemon.measuring import Measuring
 from flowbind.daemon.nonces import chance, nonce
 from flowbind.daemon.perform import Outlets, Performer
 from flowbind.daemon.probes import Probes
+from flowbind.daemon.reassembled import Reassembled
 from flowbind.daemon.sockets import InterfacePorts
 from flowbind.daemon.tunnel_errors import ErrorPort
 from flowbind.dataplane.base import Role
@@ -103,6 +104,9 @@ def run(settings: MobileNodeSettings) -> None:
         process.warn(absent_interfaces([each.name for each in config.interfaces]))
         errors = ErrorPort()
         stack.callback(errors.close)
+        names = {each.name for each in config.interfaces}
+        reassembled = Reassembled(names.__contains__)
+        stack.callback(reassembled.close)
         probes = Probes()
         stack.callback(probes.close)
         server = ControlServer(Path(settings.socket))
@@ -124,11 +128,20 @@ def run(settings: MobileNodeSettings) -> None:
         )
         loop = EngineLoop(engine, Performer(plane, store, outlets))
         process.tell_what_was_found(plane.reconcile(loop.restore(records)))
-        answers = Answers(MobileNodeRole(engine, loop), plane)
+        answers = Answers(MobileNodeRole(engine, loop, reassembled.statistics), plane)
         measuring = Measuring(plane)
         asyncio.run(
             _serve(
-                engine, loop, ports, home_ports, links, probes, errors, server, answers, measuring
+                engine,
+                loop,
+                ports,
+                home_ports,
+                links,
+                probes,
+                (errors, reassembled),
+                server,
+                answers,
+                measuring,
             )
         )
 
@@ -173,7 +186,7 @@ async def _serve(
     home_ports: HomePorts,
     links: DiscoveryPorts,
     probes: Probes,
-    errors: ErrorPort,
+    tunnels: tuple[ErrorPort, Reassembled],
     server: ControlServer,
     answers: Answers,
     measuring: Measuring,
@@ -202,6 +215,8 @@ async def _serve(
 
     home_ports.listen = lambda port: running.add_reader(port, lambda: loop.submit(*port.receive()))
     running.add_reader(probes, lambda: loop.submit(*probes.receive()))
+    errors, reassembled = tunnels
+    reassembled.listen()
     running.add_reader(errors, lambda: loop.submit(*errors.receive()))
     await server.start(answers.serve)
     loop.arm()
@@ -226,7 +241,11 @@ class MobileNodeRole:
 
     name = "mobile-node"
 
-    def __init__(self, engine: MobileNode, loop: EngineLoop) -> None:
+    def __init__(
+        self, engine: MobileNode, loop: EngineLoop, counted: Mapping[str, int] | None = None
+    ) -> None:
+        """`counted` is what the daemon itself counts."""
+        self._counted = {} if counted is None else counted
         self._engine = engine
         self._loop = loop
         self.nai = engine.config.nai
@@ -304,7 +323,7 @@ class MobileNodeRole:
 
     def counters(self) -> Mapping[str, int]:
         """What the engine counted."""
-        return self._engine.statistics
+        return {**self._engine.statistics, **self._counted}
 
     def replace_policy(self, request: PolicySetRequest) -> None:
         """Take another flow policy and register it at once. Raises Refusal."""

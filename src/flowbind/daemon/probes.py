@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.daemon.errors import DaemonError
+from flowbind.daemon.sockets import ignore_path_mtu
 from flowbind.daemon.tunnelled import tunnelled
 from flowbind.effects import SendProbe
 from flowbind.events import ProbeAnswered
@@ -47,6 +48,7 @@ class Probes:
             raise DaemonError(f"raw socket: {error.strerror}: run as root") from error
         self._in.setblocking(False)
         self._out.setblocking(False)
+        ignore_path_mtu(self._in)
         self._in.setsockopt(
             _SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF)
         )

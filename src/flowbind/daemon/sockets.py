@@ -28,6 +28,8 @@ _MAX_DATAGRAM: Final = 65535
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
 _SO_RCVBUFFORCE: Final = 33
 _IP_PKTINFO: Final = 8
+_IP_MTU_DISCOVER: Final = 10
+_PMTUDISC_INTERFACE: Final = 4
 
 
 class Port:
@@ -40,6 +42,7 @@ class Port:
         self._socket.setblocking(False)
         # A request may go to the broadcast address of the home network (RFC 5944 3.6.1.1).
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        ignore_path_mtu(self._socket)
         try:
             if interface is not None:
                 self._socket.setsockopt(
@@ -102,6 +105,14 @@ class Port:
     def close(self) -> None:
         """Close the socket."""
         close_reader(self._socket)
+
+
+def ignore_path_mtu(opened: socket.socket) -> None:
+    """Have the kernel believe no ICMP error that says of what this socket sends that it is too big.
+
+    It would believe it of the whole way there, and so of the tunnels: those judge for themselves.
+    """
+    opened.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_INTERFACE)
 
 
 def close_reader(opened: socket.socket) -> None:

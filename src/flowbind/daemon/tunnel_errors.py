@@ -7,7 +7,7 @@ from typing import Final
 
 from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.packet_sockets import BATCH, Filter, attach_filter
-from flowbind.daemon.sockets import close_reader
+from flowbind.daemon.sockets import close_reader, ignore_path_mtu
 from flowbind.effects import SendIcmpError
 from flowbind.events import TunnelErrorHeard
 from flowbind.wire.iana import IcmpType
@@ -48,6 +48,7 @@ class ErrorPort:
         kinds = sum(1 << each for each in _HEARD)
         self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~kinds & 0xFFFFFFFF))
         attach_filter(self._socket, _filter())
+        ignore_path_mtu(self._socket)
 
     def fileno(self) -> int:
         """Return the descriptor, for the event loop."""

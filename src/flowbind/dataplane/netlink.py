@@ -18,6 +18,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from flowbind.dataplane.base import DataPlaneError
 
+LOOPBACK: Final = "lo"
+
 TABLE: Final = 434
 """The routing table of packets that leave from the home address: the number of Mobile IP's port."""
 
@@ -358,7 +360,7 @@ def names() -> set[str]:
 
 def usable_interfaces(device: str) -> tuple[str, ...]:
     """Return every interface but the loopback and our device, by name."""
-    return tuple(sorted(names() - {"lo", device}))
+    return tuple(sorted(names() - {LOOPBACK, device}))
 
 
 def has_ethernet_header(interface: str) -> bool:

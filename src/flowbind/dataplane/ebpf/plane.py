@@ -147,6 +147,9 @@ class EbpfDataPlane:
         self._write_settings()
         device_fd = self._object.program_fd(self._programs.device)
         self._attachments.attach(settings.device, EGRESS, device_fd)
+        # Where the daemon puts what came in fragments, once the stack has put it together.
+        loopback_fd = self._object.program_fd(self._programs.link)
+        self._attachments.attach(netlink.LOOPBACK, INGRESS, loopback_fd)
         for name, fd in programs.items():
             self._attach_link(name, fd)
         for name in set(netlink.usable_interfaces(settings.device)) - links:
@@ -431,7 +434,7 @@ def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
         node = at_home.Node(settings.home_address, settings.home_agent, settings.default_route)
         at_home.attach(node, None)
     attachments = _attachments(library, settings)
-    for name in netlink.usable_interfaces(settings.device):
+    for name in (*netlink.usable_interfaces(settings.device), netlink.LOOPBACK):
         attachments.detach(name, INGRESS)
 
 
