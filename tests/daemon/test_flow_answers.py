@@ -12,9 +12,10 @@ from flowbind.daemon.answers import Answers
 from flowbind.daemon.flow_answers import Before, Rate, flow_row, rate_of, select
 from flowbind.dataplane.base import DataPlaneError, FlowRecord
 from flowbind.dataplane.memory import MemoryDataPlane
+from flowbind.model.binding import Binding, Encapsulation
 from flowbind.model.decision import Packet
 from flowbind.model.match import MatchError
-from flowbind.model.tunnel import NodeForwarding
+from flowbind.model.tunnel import NodeForwarding, Path
 
 HOME = IPv4Address("10.9.0.5")
 
@@ -89,17 +90,29 @@ def test_what_matches_nothing_at_all_is_refused_in_words():
 
 def test_a_flow_that_is_spread_packet_by_packet_has_no_path_of_its_own():
     (spread,) = select(FlowsRequest(), [flow(1, bid=None)], None)
-    row = flow_row(spread, NodeForwarding(HOME), {})
+    row = flow_row(spread, NodeForwarding(HOME), ())
     assert (row.verdict, row.bid, row.interface, row.care_of_address) == (
         "forward", None, None, None,
     )  # fmt: skip
+
+
+def test_a_flow_that_is_copied_has_no_one_path():
+    agent = IPv4Address("198.51.100.1")
+    ends = [IPv4Address(f"192.0.2.{end}") for end in (1, 2)]
+    paths = tuple(Path(0, each, agent, Encapsulation.IP_IN_IP, interface="wlan0") for each in ends)
+    bound = tuple(Binding(None, each, Encapsulation.IP_IN_IP, True, 600, 1e9, 0) for each in ends)
+    (copied,) = select(FlowsRequest(), [flow(1, bid=0)], None)
+    both = flow_row(copied, NodeForwarding(HOME, paths), bound)
+    assert (both.bid, both.interface, both.care_of_address) == (0, None, None)
+    one = flow_row(copied, NodeForwarding(HOME, paths[:1]), bound[:1])
+    assert (one.bid, one.interface, one.care_of_address) == (0, "wlan0", "192.0.2.1")
 
 
 def test_what_has_no_ports_is_told_as_such():
     packet = Packet(IPv4Address("203.0.113.9"), HOME, 17, fragment=True)
     esp = Packet(IPv4Address("203.0.113.9"), HOME, 50, spi=0x1000)
     rows = [
-        flow_row(each, NodeForwarding(HOME), {})
+        flow_row(each, NodeForwarding(HOME), ())
         for each in select(FlowsRequest(), [flow(1, packet=packet), flow(1, packet=esp)], None)
     ]
     assert [(row.remote, row.fragment, row.spi) for row in rows] == [
@@ -126,11 +139,8 @@ class Counting(MemoryDataPlane):
 class Nobody:
     """A role without nodes."""
 
-    def forwarding(self):
-        return {}
-
-    def bindings(self):
-        return []
+    def node(self, home_address):
+        return NodeForwarding(home_address), ()
 
 
 def served(plane: MemoryDataPlane, request: FlowsRequest) -> Any:

@@ -115,6 +115,10 @@ class Role(Protocol):
         """What is forwarded by, for each node, rules with their names."""
         ...
 
+    def node(self, home_address: IPv4Address) -> tuple[NodeForwarding, tuple[Binding, ...]]:
+        """What one node is forwarded by and bound to; of a stranger nothing."""
+        ...
+
     def counters(self) -> Mapping[str, int]:
         """What the engine counted."""
         ...
@@ -236,20 +240,9 @@ class Answers:
         return Notifications(tuple(_notification_row(each, now) for each in self._role.notices()))
 
     def _flows(self, request: FlowsRequest, before: Before | None = None) -> Flows:
-        forwarding = self._role.forwarding()
-        bindings = {
-            (home_address, each.bid or PLAIN_BID): each
-            for home_address, each in self._role.bindings()
-        }
         selected = select(request, self._plane.flows(), before)
-        homes = [each.record.packet.local for each in selected]
-        nodes = {home: forwarding.get(home, NodeForwarding(home)) for home in homes}
-        return Flows(
-            tuple(
-                flow_row(each, nodes[home], bindings)
-                for home, each in zip(homes, selected, strict=True)
-            )
-        )
+        nodes = {home: self._role.node(home) for home in {each.home_address for each in selected}}
+        return Flows(tuple(flow_row(each, *nodes[each.home_address]) for each in selected))
 
     def _policy(self) -> Policy:
         return Policy(
@@ -261,11 +254,8 @@ class Answers:
         )
 
     def _explain(self, text: str) -> Explanation:
-        forwarding = self._role.forwarding()
-        described = parse_packet(text)
-        packet = self._packet_of_a_node(described)
-        decision = self._plane.decide(packet)
-        node = forwarding.get(packet.local, NodeForwarding(packet.local))
+        home_address, decision = self._decide(parse_packet(text))
+        node, _bindings = self._role.node(home_address)
         rule = rule_at(node, decision.rule)
         path = next((each for each in node.paths if each.bid == decision.bid), None)
         return Explanation(
@@ -278,22 +268,28 @@ class Answers:
             cached_generation=decision.cached_generation,
         )
 
-    def _packet_of_a_node(self, described: PacketDescription) -> Packet:
-        """Find out which end is the home address. A stranger is left as if sent to a node."""
-        known = {node.home_address for node in self._plane.nodes()}
-        toward_node = described.destination in known or described.source not in known
-        end = described if toward_node else described.reversed()
-        return Packet(
-            remote=end.source,
-            local=end.destination,
-            protocol=end.protocol,
-            remote_port=end.source_port,
-            local_port=end.destination_port,
-            dscp=end.dscp,
-            spi=end.spi,
-            fragment=end.fragment,
-            identification=end.identification,
-        )
+    def _decide(self, described: PacketDescription) -> tuple[IPv4Address, Decision]:
+        """Decide for the end that is a home address. A stranger is left as if sent to a node."""
+        for each in (described, described.reversed()):
+            decision = self._plane.decide(_packet_to(each))
+            if decision.verdict != "no-node":
+                return each.destination, decision
+        return described.destination, decision
+
+
+def _packet_to(described: PacketDescription) -> Packet:
+    """Say of a packet that its destination is the home address."""
+    return Packet(
+        remote=described.source,
+        local=described.destination,
+        protocol=described.protocol,
+        remote_port=described.source_port,
+        local_port=described.destination_port,
+        dscp=described.dscp,
+        spi=described.spi,
+        fragment=described.fragment,
+        identification=described.identification,
+    )
 
 
 def _binding_row(

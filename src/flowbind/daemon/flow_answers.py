@@ -54,6 +54,11 @@ class Selected(Struct, frozen=True):
     record: FlowRecord
     rate: Rate | None
 
+    @property
+    def home_address(self) -> IPv4Address:
+        """Whose flow it is."""
+        return self.record.packet.local
+
 
 _ORDERS: Final[dict[str, Callable[[Selected], float]]] = {
     "rate": lambda each: -(each.rate.bits_per_s if each.rate else 0.0),
@@ -81,15 +86,13 @@ def select(
     return sorted(found, key=_ORDERS[order])[: request.top]
 
 
-def flow_row(
-    selected: Selected, node: NodeForwarding, bindings: Mapping[tuple[IPv4Address, int], Binding]
-) -> FlowRow:
-    """Say it of one flow; `bindings` are by home address and BID."""
+def flow_row(selected: Selected, node: NodeForwarding, bindings: tuple[Binding, ...]) -> FlowRow:
+    """Say it of one flow, of this node with these bindings."""
     record, rate = selected.record, selected.rate
     packet = record.packet
-    path = next((each for each in node.paths if each.bid == record.bid), None)
-    binding = bindings.get((packet.local, PLAIN_BID if record.bid is None else record.bid))
-    on_a_path = record.bid is not None
+    # Of several without a BID, each gets a copy.
+    paths = [each for each in node.paths if each.bid == record.bid]
+    addresses = [each.care_of_address for each in bindings if (each.bid or PLAIN_BID) == record.bid]
     return FlowRow(
         protocol=PROTOCOL_NAMES.get(packet.protocol, str(packet.protocol)),
         remote=_end(packet, packet.remote, packet.remote_port),
@@ -101,8 +104,8 @@ def flow_row(
         octets=record.octets,
         idle_s=round(record.idle_s, 3),
         dscp=packet.dscp,
-        interface=path.interface if path else None,
-        care_of_address=str(binding.care_of_address) if binding and on_a_path else None,
+        interface=paths[0].interface if len(paths) == 1 else None,
+        care_of_address=str(addresses[0]) if len(addresses) == 1 else None,
         bits_per_s=round(rate.bits_per_s, 1) if rate else None,
         packets_per_s=round(rate.packets_per_s, 1) if rate else None,
         age_s=round(record.age_s, 3),

@@ -246,6 +246,16 @@ class HomeAgentRole:
         )
         return {node.home_address: node for node in projected if node}
 
+    def node(self, home_address: IPv4Address) -> tuple[NodeForwarding, tuple[Binding, ...]]:
+        """What one node is forwarded by and bound to; of a stranger nothing."""
+        engine = self._engine
+        record = engine.records.get(home_address)
+        entry = engine.identities.entries.get(home_address)
+        forwarding = project(engine.config, entry, record) if entry and record else None
+        if record is None or forwarding is None:
+            return NodeForwarding(home_address), ()
+        return forwarding, record.bindings
+
     def counters(self) -> Mapping[str, int]:
         """What the engine counted."""
         return {**self._engine.statistics, **self._counted}

@@ -321,6 +321,13 @@ class MobileNodeRole:
         node = NodeForwarding(home_address, paths, self._engine.rules, balance=balance)
         return {home_address: node}
 
+    def node(self, home_address: IPv4Address) -> tuple[NodeForwarding, tuple[Binding, ...]]:
+        """What we are forwarded by and bound to; of a stranger nothing."""
+        forwarding = self.forwarding().get(home_address)
+        if forwarding is None:
+            return NodeForwarding(home_address), ()
+        return forwarding, self._engine.record.bindings
+
     def counters(self) -> Mapping[str, int]:
         """What the engine counted."""
         return {**self._engine.statistics, **self._counted}
