@@ -39,7 +39,7 @@ static __always_inline __u32 inner_at(const struct tunnelled *packet)
  * and from port 434 of the home agent the first octet tells it from messages, which are the daemon's.
  */
 static __always_inline int is_tunnel(struct __sk_buff *skb, struct tunnelled *packet,
-				     int at_home_agent)
+				     int at_home_agent, const struct settings *own)
 {
 	struct udp_tunnel_header *udp = &packet->udp;
 	const struct iphdr *outer = &packet->outer;
@@ -49,7 +49,8 @@ static __always_inline int is_tunnel(struct __sk_buff *skb, struct tunnelled *pa
 	packet->protocol = outer->protocol;
 	packet->overhead = sizeof(*outer);
 	if (outer->protocol != IPPROTO_UDP)
-		return is_tunnel_protocol(outer->protocol);
+		return is_tunnel_protocol(outer->protocol) ||
+		       (outer->protocol == IPPROTO_IPV6 && own->ipv6);
 	if (bpf_skb_load_bytes(skb, inner_at(packet), udp, sizeof(*udp)))
 		return 0;
 	packet->protocol = udp->next_header;
@@ -70,8 +71,9 @@ static __always_inline __u32 tunnelled_length(struct __sk_buff *skb, const struc
 	return length <= outer_length ? length : 0;
 }
 
-/* Step over a GRE header. Returns 0 or the reason to refuse the packet. */
-static __always_inline int load_gre(struct __sk_buff *skb, struct tunnelled *packet)
+/* Step over a GRE header in front of a packet of this Ethernet type. Returns 0 or the reason to refuse
+ * the packet. */
+static __always_inline int load_gre(struct __sk_buff *skb, struct tunnelled *packet, __u16 type)
 {
 	struct gre_header gre;
 
@@ -79,7 +81,7 @@ static __always_inline int load_gre(struct __sk_buff *skb, struct tunnelled *pac
 		return COUNTER_DROP_MALFORMED;
 	if (gre.flags & bpf_htons(GRE_REFUSED_FLAGS | GRE_VERSION))
 		return COUNTER_DROP_GRE_UNSUPPORTED;
-	if (gre.protocol != bpf_htons(ETH_P_IP))
+	if (gre.protocol != bpf_htons(type))
 		return COUNTER_DROP_GRE_UNSUPPORTED;
 	packet->overhead += sizeof(gre);
 	return 0;
@@ -144,7 +146,7 @@ static __always_inline int load_tunnelled(struct __sk_buff *skb, struct tunnelle
 	if (packet->protocol == IPPROTO_MINIMAL)
 		refused = load_minimal(skb, packet, length);
 	else if (packet->protocol == IPPROTO_GRE)
-		refused = load_gre(skb, packet);
+		refused = load_gre(skb, packet, ETH_P_IP);
 	if (!refused && packet->protocol != IPPROTO_MINIMAL)
 		refused = load_inner(skb, packet, length);
 	if (refused)

@@ -175,6 +175,7 @@ struct settings {
 	__u32 clamp_mss;
 	__u32 broadcasts;
 	__be32 home_broadcast;
+	__u32 ipv6; /* there may be prefixes (RFC 5454) */
 };
 
 struct {

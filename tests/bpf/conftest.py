@@ -1,7 +1,7 @@
 """The programs of both roles, loaded in one network namespace, to run over single packets."""
 
 from contextlib import ExitStack
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 from msgspec import Struct
@@ -10,9 +10,10 @@ from flowbind.dataplane.base import Role
 from flowbind.dataplane.ebpf import libbpf
 from flowbind.dataplane.ebpf.plane import EbpfDataPlane, EbpfSettings, open_ebpf
 from tests.dataplane.kernel import bpf_directory, own_network, run
-from tests.dataplane.nodes import AGENT, HOME
+from tests.dataplane.nodes import AGENT, HOME, PREFIX
 
 UNTOUCHED, DROPPED, REDIRECTED = -1, 2, 7
+LINKS = {"wlan0": "192.0.2.254/24", "small0": "192.0.3.254/24", "tiny0": "192.0.4.254/24"}
 
 _GSO_SIZE_AT = 176
 _SKB_OCTETS = 192
@@ -54,12 +55,13 @@ def pins():
     with ExitStack() as stack:
         stack.enter_context(own_network())
         directory = stack.enter_context(bpf_directory())
-        for name, address in (("wlan0", "192.0.2.254/24"), ("small0", "192.0.3.254/24")):
+        for name, address in LINKS.items():
             run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-peer")
             run("ip", "addr", "add", address, "dev", name)
             run("ip", "link", "set", name, "up")
             run("ip", "link", "set", f"{name}-peer", "up")
         run("ip", "link", "set", "small0", "mtu", "1400")
+        run("ip", "link", "set", "tiny0", "mtu", "1290")
         yield directory
 
 
@@ -81,6 +83,46 @@ def opened_mobile(pins):
     )
     yield Programs(plane)
     plane.cleanup()
+
+
+@pytest.fixture(scope="module")
+def opened_agent6(pins):
+    prefixes = (IPv6Network("2001:db8::/32"),)
+    settings = EbpfSettings(
+        Role.HOME_AGENT, "mip0", str(pins / "agent6"), AGENT, ipv6_prefixes=prefixes
+    )
+    plane = open_ebpf(settings)
+    yield Programs(plane)
+    plane.cleanup()
+
+
+@pytest.fixture(scope="module")
+def opened_mobile6(pins):
+    settings = EbpfSettings(
+        Role.MOBILE_NODE,
+        "mip1",
+        str(pins / "mobile6"),
+        AGENT,
+        home_address=HOME,
+        ipv6_prefixes=(PREFIX,),
+    )
+    plane = open_ebpf(settings)
+    yield Programs(plane)
+    plane.cleanup()
+
+
+@pytest.fixture
+def agent6(opened_agent6):
+    """The programs of a home agent whose nodes may have prefixes, and that knows no node yet."""
+    yield opened_agent6
+    opened_agent6.plane.reconcile([])
+
+
+@pytest.fixture
+def mobile6(opened_mobile6):
+    """The programs of a mobile node that has a prefix, and that knows nothing yet."""
+    yield opened_mobile6
+    opened_mobile6.plane.reconcile([])
 
 
 @pytest.fixture

@@ -21,10 +21,15 @@ pytestmark = pytest.mark.root
 EVERYWHERE = ("route", "show", "table", "all")
 MAPS = [
     "counters_map",
+    "flows6_map",
     "flows_map",
+    "fragments6_map",
     "fragments_map",
     "nodes_map",
+    "packet6_map",
+    "policies6_map",
     "policies_map",
+    "prefixes_map",
     "settings_map",
 ]
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from flowbind.dataplane.ebpf import layout
+from flowbind.dataplane.ebpf import layout, layout6
 from flowbind.dataplane.ebpf.plane import OBJECT
 from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, MAX_WEIGHT
 from flowbind.wire.flow_binding import MAX_BIDS
@@ -23,6 +23,11 @@ STRUCTS = {
     "fragment": layout.FragmentValue,
     "explanation": layout.Explained,
     "settings": layout.SettingsValue,
+    "prefix_key": layout6.PrefixKey,
+    "range6": layout6.Range6Value,
+    "rule6": layout6.Rule6Value,
+    "policy6": layout6.Policy6Value,
+    "flow6_key": layout6.Flow6Key,
 }
 
 

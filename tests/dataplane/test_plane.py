@@ -11,7 +11,7 @@ from flowbind.model.decision import Decision, paths_taken
 from flowbind.model.flow import FlowRule
 from flowbind.model.home_link import HomeLink
 from flowbind.model.tunnel import SMALLEST_LINK_MTU, Balance
-from flowbind.wire.iana import FlowAction, SelectorFormat
+from flowbind.wire.iana import FlowAction
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 from tests.dataplane.nodes import (
     AGENT,
@@ -235,12 +235,8 @@ def test_reconciling_leaves_alone_what_is_right(plane):
         node([path(1, weight=17)]),
         node([path(1), path(1)]),
         node([path(1)], [forward(*range(1, 10))]),
-        node(
-            [path(1)],
-            [FlowRule(FlowAction.DROP, (), TrafficSelector(format=SelectorFormat.IPV6_BINARY))],
-        ),
     ],
-    ids=["paths", "rules", "no weight", "weight", "bids", "bids of a rule", "ipv6"],
+    ids=["paths", "rules", "no weight", "weight", "bids", "bids of a rule"],
 )
 def test_refuses_what_it_cannot_hold_and_keeps_what_it_has(plane, refused):
     plane.program(node([path(1)]))

@@ -368,7 +368,10 @@ def test_a_packet_the_other_way() -> None:
         ),
         ("udp 1.1.1.1:3", "column 14: expected '->', found the end"),
         ("udp 1.1.1.1:3 - 2.2.2.2:3", "column 15: expected '->', found '-'"),
-        ("udp 1.1.1.1:3 -> 2.2.2.2:3 ttl 4", "column 28: expected 'dscp', 'spi' or the end, "),
+        (
+            "udp 1.1.1.1:3 -> 2.2.2.2:3 ttl 4",
+            "column 28: expected 'dscp', 'spi', 'flow-label' or the end, ",
+        ),
         ("udp 1.1.1.1:3 -> 2.2.2.2:3 spi 4", "only esp and ah have an SPI"),
         ("esp fragment 7 1.1.1.1 -> 2.2.2.2 spi 4", "only esp and ah have an SPI, in their first"),
         ("udp fragment 1.1.1.1 -> 2.2.2.2", "expected an Identification, found '1.1.1.1'"),

@@ -159,14 +159,16 @@ def _status(status: Status) -> tuple[View, ...]:
 
 def _bindings(rows: tuple[BindingRow, ...]) -> View:
     named = any(row.nai for row in rows)
+    dual = any(row.ipv6_prefixes for row in rows)
     return View(
         (*(("NAI",) if named else ()), "home address", "BID", "care-of address", "interface",
-         "access", "label", "tunnel", "lifetime", "remaining"),
+         "access", "label", "tunnel", "lifetime", "remaining", *(("IPv6",) if dual else ())),
         tuple(
             (*((_or_dash(row.nai),) if named else ()),
              row.home_address, _or_dash(row.bid), row.care_of_address, _or_dash(row.interface),
              row.access, str(row.label), row.encapsulation, duration(row.lifetime_s),
-             duration(row.remaining_s))
+             duration(row.remaining_s),
+             *((" ".join(row.ipv6_prefixes) or "-",) if dual else ()))
             for row in rows
         ),
         frozenset({"BID", "label", "lifetime", "remaining"}),

@@ -126,7 +126,10 @@ class Status(Struct, frozen=True, tag="status", kw_only=True):
 
 
 class BindingRow(Struct, frozen=True, kw_only=True):
-    """One binding. `remaining_s` is the rest of its lifetime, `nai` the name of its node."""
+    """One binding. `remaining_s` is the rest of its lifetime, `nai` the name of its node.
+
+    `ipv6_prefixes` are the node's, which all of its bindings carry (RFC 5454).
+    """
 
     home_address: str
     bid: int | None
@@ -138,6 +141,7 @@ class BindingRow(Struct, frozen=True, kw_only=True):
     lifetime_s: int
     remaining_s: float
     nai: str | None = None
+    ipv6_prefixes: tuple[str, ...] = ()
 
 
 class Bindings(Struct, frozen=True, tag="bindings"):

@@ -8,7 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Any, Final, Protocol
 
 from msgspec import structs
@@ -63,6 +63,8 @@ from flowbind.model.tunnel import PLAIN_BID, NodeForwarding, tunnel_word
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.strings import LONGEST_TEXT_OCTETS
 
+Address = IPv4Address | IPv6Address
+
 NOTIFICATIONS_OFF: Final = "notifications are off in the configuration"
 
 
@@ -97,6 +99,10 @@ class Role(Protocol):
 
     def nai_of(self, home_address: IPv4Address) -> str | None:
         """The name of the node with this home address, if it has one."""
+        ...
+
+    def prefixes_of(self, home_address: IPv4Address) -> tuple[IPv6Network, ...]:
+        """The IPv6 prefixes that the node with this home address has registered."""
         ...
 
     def multipath(self) -> str:
@@ -223,7 +229,13 @@ class Answers:
         )
         return Bindings(
             tuple(
-                _binding_row(address, each, now, self._role.nai_of(address))
+                _binding_row(
+                    address,
+                    each,
+                    now,
+                    self._role.nai_of(address),
+                    self._role.prefixes_of(address),
+                )
                 for address, each in bindings
             )
         )
@@ -241,8 +253,9 @@ class Answers:
 
     def _flows(self, request: FlowsRequest, before: Before | None = None) -> Flows:
         selected = select(request, self._plane.flows(), before)
-        nodes = {home: self._role.node(home) for home in {each.home_address for each in selected}}
-        return Flows(tuple(flow_row(each, *nodes[each.home_address]) for each in selected))
+        ends = {each.record.packet.local for each in selected}
+        nodes = {local: self._role.node(self._plane.home_address_of(local)) for local in ends}
+        return Flows(tuple(flow_row(each, *nodes[each.record.packet.local]) for each in selected))
 
     def _policy(self) -> Policy:
         return Policy(
@@ -254,8 +267,8 @@ class Answers:
         )
 
     def _explain(self, text: str) -> Explanation:
-        home_address, decision = self._decide(parse_packet(text))
-        node, _bindings = self._role.node(home_address)
+        local, decision = self._decide(parse_packet(text))
+        node, _bindings = self._role.node(self._plane.home_address_of(local))
         rule = rule_at(node, decision.rule)
         path = next((each for each in node.paths if each.bid == decision.bid), None)
         return Explanation(
@@ -264,11 +277,11 @@ class Answers:
             bid=decision.bid,
             interface=path.interface if path else None,
             rule=rule_name(rule, decision.rule),
-            why=_why(decision, rule, node) + _of_copies(decision, node),
+            why=_why(decision, rule, node, local) + _of_copies(decision, node),
             cached_generation=decision.cached_generation,
         )
 
-    def _decide(self, described: PacketDescription) -> tuple[IPv4Address, Decision]:
+    def _decide(self, described: PacketDescription) -> tuple[Address, Decision]:
         """Decide for the end that is a home address. A stranger is left as if sent to a node."""
         for each in (described, described.reversed()):
             decision = self._plane.decide(_packet_to(each))
@@ -289,11 +302,16 @@ def _packet_to(described: PacketDescription) -> Packet:
         spi=described.spi,
         fragment=described.fragment,
         identification=described.identification,
+        flow_label=described.flow_label,
     )
 
 
 def _binding_row(
-    home_address: IPv4Address, binding: Binding, now: float, nai: str | None
+    home_address: IPv4Address,
+    binding: Binding,
+    now: float,
+    nai: str | None,
+    prefixes: tuple[IPv6Network, ...],
 ) -> BindingRow:
     return BindingRow(
         home_address=str(home_address),
@@ -306,6 +324,7 @@ def _binding_row(
         lifetime_s=binding.lifetime_s,
         remaining_s=round(max(0.0, binding.expires_at - now), 3),
         nai=nai,
+        ipv6_prefixes=tuple(map(str, prefixes)),
     )
 
 
@@ -356,9 +375,9 @@ def _of_copies(decision: Decision, node: NodeForwarding) -> str:
     return f"; a copy goes to each of {len(taken)} care-of addresses" if len(taken) > 1 else ""
 
 
-def _why(decision: Decision, rule: FlowRule | None, node: NodeForwarding) -> str:
+def _why(decision: Decision, rule: FlowRule | None, node: NodeForwarding, local: Address) -> str:
     if decision.verdict == "no-node":
-        return f"{node.home_address} has no binding here"
+        return f"{local} has no binding here"
     if decision.verdict == "no-path":
         return "no rule that can be carried out matches, and there is no path to send by"
     if decision.rule is None or rule is None:

@@ -5,7 +5,7 @@ than packets and octets.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from msgspec import Struct
@@ -53,11 +53,6 @@ class Selected(Struct, frozen=True):
 
     record: FlowRecord
     rate: Rate | None
-
-    @property
-    def home_address(self) -> IPv4Address:
-        """Whose flow it is."""
-        return self.record.packet.local
 
 
 _ORDERS: Final[dict[str, Callable[[Selected], float]]] = {
@@ -114,9 +109,10 @@ def flow_row(selected: Selected, node: NodeForwarding, bindings: tuple[Binding, 
     )
 
 
-def _end(packet: Packet, address: IPv4Address, port: int) -> str:
-    has_port = packet.protocol in PROTOCOLS_WITH_PORTS and not packet.fragment
-    return f"{address}:{port}" if has_port else str(address)
+def _end(packet: Packet, address: IPv4Address | IPv6Address, port: int) -> str:
+    if packet.protocol not in PROTOCOLS_WITH_PORTS or packet.fragment:
+        return str(address)
+    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
 def rule_at(node: NodeForwarding, index: int | None) -> FlowRule | None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network, collapse_addresses
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +70,11 @@ def plane_settings(settings: HomeAgentSettings) -> EbpfSettings:
         home_link=settings.engine.home_link,
         udp_tunnels=settings.engine.nat_traversal,
         discovery=settings.engine.discovery,
+        ipv6_prefixes=tuple(
+            collapse_addresses(
+                prefix for node in settings.engine.mobile_nodes for prefix in node.ipv6_prefixes
+            )
+        ),
     )
 
 
@@ -201,6 +206,10 @@ class HomeAgentRole:
     def nai_of(self, home_address: IPv4Address) -> str | None:
         """The name of the node with this home address, if it has one."""
         return self._engine.identities.entries[home_address].nai
+
+    def prefixes_of(self, home_address: IPv4Address) -> tuple[IPv6Network, ...]:
+        """The IPv6 prefixes that the node with this home address has registered."""
+        return self._engine.records[home_address].prefixes
 
     def multipath(self) -> str:
         """For how many of them multipath is allowed."""

@@ -5,7 +5,7 @@ import logging
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 from pathlib import Path
 
 from msgspec import structs
@@ -81,6 +81,7 @@ def plane_settings(settings: MobileNodeSettings, identity: Identity | None = Non
         udp_tunnels=any(
             each.nat_traversal is not NatTraversal.OFF for each in settings.engine.interfaces
         ),
+        ipv6_prefixes=settings.engine.ipv6_prefixes,
     )
 
 
@@ -273,6 +274,10 @@ class MobileNodeRole:
         """The name of this one, if it has one."""
         return self.nai
 
+    def prefixes_of(self, home_address: IPv4Address) -> tuple[IPv6Network, ...]:
+        """The IPv6 prefixes of this one that the home agent has registered."""
+        return self._engine.prefixes
+
     def multipath(self) -> str:
         """What the configuration says of multipath."""
         return self._engine.config.multipath
@@ -318,8 +323,8 @@ class MobileNodeRole:
             return {}
         paths = tuple(each.tunnel for each in self._engine.paths if each.tunnel)
         balance = self._engine.config.balance
-        node = NodeForwarding(home_address, paths, self._engine.rules, balance=balance)
-        return {home_address: node}
+        rules, prefixes = self._engine.rules, self._engine.prefixes
+        return {home_address: NodeForwarding(home_address, paths, rules, prefixes, balance)}
 
     def node(self, home_address: IPv4Address) -> tuple[NodeForwarding, tuple[Binding, ...]]:
         """What we are forwarded by and bound to; of a stranger nothing."""

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from ipaddress import IPv4Address
-from typing import Protocol
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from flowbind.model.decision import Decision, Packet
 from flowbind.model.home_link import HomeLink
 from flowbind.model.tunnel import NodeForwarding
+
+NOBODY: Final = IPv4Address(0)
+"""In place of a home address."""
 
 
 class DataPlaneError(Exception):
@@ -105,6 +108,12 @@ class DataPlane(Protocol):
 
     def decide(self, packet: Packet) -> Decision:
         """Tell what the plane does with such a packet, without counting or remembering it."""
+        ...
+
+    def home_address_of(self, local: IPv4Address | IPv6Address) -> IPv4Address:
+        """Return the home address of the node that an address of IPv6 is in a prefix of, 0.0.0.0 if
+        there is none; one of IPv4 is a home address itself, if any.
+        """
         ...
 
     def flows(self) -> tuple[FlowRecord, ...]:

@@ -1,9 +1,9 @@
 """The data plane's twin in memory: the same decisions, no packets."""
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
-from flowbind.dataplane.base import FlowRecord, Reconciliation
+from flowbind.dataplane.base import NOBODY, FlowRecord, Reconciliation
 from flowbind.dataplane.mtu import Ends, Mtus
 from flowbind.dataplane.normal import check, normalised, reconcile
 from flowbind.model.decision import Decision, Packet, decide
@@ -62,8 +62,15 @@ class MemoryDataPlane:
 
     def decide(self, packet: Packet) -> Decision:
         """Tell what becomes of such a packet."""
-        node = self._nodes.get(packet.local)
+        node = self._nodes.get(self.home_address_of(packet.local))
         return decide(node, packet) if node else Decision("no-node")
+
+    def home_address_of(self, local: IPv4Address | IPv6Address) -> IPv4Address:
+        """Return whose address this is."""
+        if isinstance(local, IPv4Address):
+            return local
+        mine = (each for each in self._nodes.values() if any(local in p for p in each.prefixes))
+        return next((each.home_address for each in mine), NOBODY)
 
     def flows(self) -> tuple[FlowRecord, ...]:
         """No packet ever passes here, so no flow lives here."""

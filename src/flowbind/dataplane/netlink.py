@@ -17,6 +17,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from flowbind.dataplane.base import DataPlaneError
+from flowbind.dataplane.sysctl import read_sysctl, write_sysctl
 
 LOOPBACK: Final = "lo"
 
@@ -101,8 +102,7 @@ class Device:
         # Packets of a tunnel arrive here whatever route would lead back to their sender.
         loosen_reverse_path_filter(self.name)
         # Between two mobile nodes packets come and go here, and there is no shorter way.
-        _write_sysctl(f"net/ipv4/conf/{self.name}/send_redirects", "0")
-        _write_sysctl(f"net/ipv6/conf/{self.name}/disable_ipv6", "1")
+        write_sysctl(f"net/ipv4/conf/{self.name}/send_redirects", "0")
         netlink.link("set", index=self.ifindex, mtu=wanted.mtu, state="up")
         self._set_address(netlink, wanted.home_address)
         self._set_routes(netlink, wanted)
@@ -398,13 +398,6 @@ def forwards_packets() -> bool:
     return Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
 
 
-def _write_sysctl(key: str, value: str) -> None:
-    path = Path("/proc/sys", key)
-    # Where /proc/sys is read-only, whoever made it so has set what is needed.
-    if path.exists() and path.read_text().strip() != value:
-        path.write_text(value)
-
-
 def loosen_reverse_path_filter(name: str) -> None:
     """Let an interface take in packets whose sender is reached by another one (rp_filter 2).
 
@@ -420,7 +413,7 @@ def answer_proxy_arp_at_once(name: str) -> None:
 
     They are away, and 0.8 s without a word is a long time.
     """
-    _write_sysctl(f"net/ipv4/neigh/{name}/proxy_delay", "0")
+    write_sysctl(f"net/ipv4/neigh/{name}/proxy_delay", "0")
 
 
 def hide_home_address(name: str) -> None:
@@ -438,20 +431,15 @@ def ignore_redirects(name: str) -> None:
     A host that forwards nothing takes them where either the interface or all of them do.
     """
     for each in ("all", name):
-        if _read_sysctl(f"net/ipv4/conf/{each}/accept_redirects") == "1":
+        if read_sysctl(f"net/ipv4/conf/{each}/accept_redirects") == "1":
             _set(each, "accept_redirects", "0")
 
 
 def _effective(name: str, key: str) -> str:
     """The kernel goes by the larger of an interface's value and the one for all."""
-    return max(_read_sysctl(f"net/ipv4/conf/{each}/{key}") for each in ("all", name))
+    return max(read_sysctl(f"net/ipv4/conf/{each}/{key}") for each in ("all", name))
 
 
 def _set(name: str, key: str, value: str) -> None:
-    _write_sysctl(f"net/ipv4/conf/{name}/{key}", value)
+    write_sysctl(f"net/ipv4/conf/{name}/{key}", value)
     _log.info("net.ipv4.conf.%s.%s is %s from now on", name, key, value)
-
-
-def _read_sysctl(key: str) -> str:
-    path = Path("/proc/sys", key)
-    return path.read_text().strip() if path.exists() else ""

@@ -10,7 +10,7 @@ from flowbind.dataplane.base import DataPlaneError, Reconciliation
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, MAX_WEIGHT, PLAIN_BID, NodeForwarding, Path
 from flowbind.wire.flow_binding import MAX_BIDS
-from flowbind.wire.iana import FlowAction, SelectorFormat
+from flowbind.wire.iana import FlowAction
 
 
 class Programmable(Protocol):
@@ -46,8 +46,6 @@ def check(node: NodeForwarding) -> None:
     for rule in node.rules:
         if len(rule.bids) > MAX_BIDS:
             raise DataPlaneError(f"{node.home_address}: a rule of more than {MAX_BIDS} BIDs")
-        if rule.selector.format is not SelectorFormat.IPV4_BINARY:
-            raise DataPlaneError(f"{node.home_address}: a rule for IPv6 cannot be forwarded by")
 
 
 def normalised(node: NodeForwarding) -> NodeForwarding:
@@ -59,6 +57,7 @@ def normalised(node: NodeForwarding) -> NodeForwarding:
         node,
         paths=tuple(sorted(node.paths, key=_place)),
         rules=tuple(_normal_rule(rule) for rule in node.rules),
+        prefixes=tuple(sorted(node.prefixes)),
     )
 
 

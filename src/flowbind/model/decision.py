@@ -4,7 +4,8 @@ The memory plane forwards by it, `policy` tells by it which rules are active, an
 programs in the kernel to it packet by packet. All arithmetic is modulo 2**32, as it is there.
 """
 
-from ipaddress import IPv4Address
+import struct
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from flowbind.wire.traffic_selector import Span, TrafficSelector
 PROTOCOLS_WITH_PORTS: Final = frozenset({6, 17, 33, 132, 136})
 PROTOCOLS_WITH_SPI: Final = frozenset({50, 51})
 
+_FORMATS: Final = {4: SelectorFormat.IPV4_BINARY, 6: SelectorFormat.IPV6_BINARY}
 _WORD: Final = 0xFFFFFFFF
 _DS_MASK: Final = 0xFC
 
@@ -27,10 +29,13 @@ class Packet(Struct, frozen=True):
     `remote` is the correspondent's end and `local` the home address' end, whoever sent it. A
     `fragment` is a later one, without ports and SPI; by its `identification` the data plane knows
     the first fragment, if that came by.
+
+    Of IPv6 `protocol` is that of the upper layer, behind all extension headers, and `local` is in a
+    prefix of the node; only there is a `flow_label`.
     """
 
-    remote: IPv4Address
-    local: IPv4Address
+    remote: IPv4Address | IPv6Address
+    local: IPv4Address | IPv6Address
     protocol: int
     remote_port: int = 0
     local_port: int = 0
@@ -38,6 +43,7 @@ class Packet(Struct, frozen=True):
     spi: int = 0
     fragment: bool = False
     identification: int = 0
+    flow_label: int = 0
 
 
 class Decision(Struct, frozen=True):
@@ -71,10 +77,15 @@ def mix(value: int) -> int:
 
 def flow_hash(packet: Packet) -> int:
     """Hash the five addresses of a flow; both ends of the tunnels get the same number."""
-    value = mix(int(packet.remote))
-    value = mix(value ^ int(packet.local))
+    value = 0
+    for word in (*_words(packet.remote), *_words(packet.local)):
+        value = mix(value ^ word)
     value = mix(value ^ (packet.remote_port << 16 | packet.local_port))
     return mix(value ^ packet.protocol)
+
+
+def _words(address: IPv4Address | IPv6Address) -> tuple[int, ...]:
+    return struct.unpack(f"!{len(address.packed) // 4}I", address.packed)
 
 
 def spread(paths: tuple[Path, ...], hashed: int) -> Path | None:
@@ -101,7 +112,7 @@ def is_active(rule: FlowRule, paths: tuple[Path, ...]) -> bool:
 
 def selects(selector: TrafficSelector, packet: Packet) -> bool:
     """Tell whether a selector matches a packet: all its terms must (RFC 6088 section 3)."""
-    if selector.format is not SelectorFormat.IPV4_BINARY:
+    if selector.format is not _FORMATS[packet.local.version]:
         return False
     has_ports = packet.protocol in PROTOCOLS_WITH_PORTS and not packet.fragment
     has_spi = packet.protocol in PROTOCOLS_WITH_SPI and not packet.fragment
@@ -110,6 +121,7 @@ def selects(selector: TrafficSelector, packet: Packet) -> bool:
         and _within(selector.destination, int(packet.local))
         and _within(selector.protocol, packet.protocol)
         and _within_ds(selector.traffic_class, packet.dscp << 2)
+        and _within(selector.flow_label, packet.flow_label)
         and _within(selector.source_port, packet.remote_port, present=has_ports)
         and _within(selector.destination_port, packet.local_port, present=has_ports)
         and _within(selector.spi, packet.spi, present=has_spi)

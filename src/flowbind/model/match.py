@@ -53,7 +53,7 @@ _DSCP_SHIFT: Final = 2
 _ADDRESS_BITS: Final = {SelectorFormat.IPV4_BINARY: 32, SelectorFormat.IPV6_BINARY: 128}
 _TERM: Final = "a protocol, 'port', 'net', 'remote', 'local', 'dscp' or 'spi'"
 _ADDRESSES: Final = re.compile(r"([0-9a-f.:]{2,45})(?:(/)([0-9]{1,3})|(-)([0-9a-f.:]{2,45}))?")
-_END: Final = re.compile(r"([0-9.]+)(?::(.*))?")
+_END: Final = re.compile(r"([0-9.]+|\[[0-9a-f:.]+\])(?::(.*))?|([0-9a-f:.]+)")
 
 _NUMBERS: Final = {
     "proto": ("protocol", PROTOCOL),
@@ -61,6 +61,9 @@ _NUMBERS: Final = {
     "spi": ("spi", SPI),
     "flow-label": ("flow_label", FLOW_LABEL),
 }
+_EXTRAS: Final = {"dscp": CODE_POINT, "spi": SPI, "flow-label": FLOW_LABEL}
+"""What a packet has besides its ends."""
+_IPV4: Final = 4
 _FORMATS: Final = {False: SelectorFormat.IPV4_BINARY, True: SelectorFormat.IPV6_BINARY}
 _SIDED: Final[dict[tuple[str | None, str], str]] = {
     (None, "port"): "port",
@@ -89,14 +92,15 @@ class PacketDescription(Struct, frozen=True):
     """
 
     protocol: int
-    source: IPv4Address
-    destination: IPv4Address
+    source: IPv4Address | IPv6Address
+    destination: IPv4Address | IPv6Address
     source_port: int = 0
     destination_port: int = 0
     dscp: int = 0
     spi: int = 0
     fragment: bool = False
     identification: int = 0
+    flow_label: int = 0
 
     def reversed(self) -> "PacketDescription":
         """Return the packet of the same flow in the other direction."""
@@ -110,6 +114,7 @@ class PacketDescription(Struct, frozen=True):
             self.spi,
             self.fragment,
             self.identification,
+            self.flow_label,
         )
 
 
@@ -297,6 +302,8 @@ def why_nothing_matches(selector: TrafficSelector) -> str | None:
 def parse_packet(text: str) -> PacketDescription:
     """Read a packet such as `udp 203.0.113.9:5004 -> 10.9.0.5:40000 dscp ef`. Raises MatchError.
 
+    IPv6 addresses stand in brackets in front of a port.
+
     Which of the two ends is the home address is for the caller to find out.
     """
     words = Words(text)
@@ -308,26 +315,32 @@ def parse_packet(text: str) -> PacketDescription:
     if not words.take_if("->"):
         raise words.expected("'->'")
     destination, destination_port = _end(words, with_ports=with_ports)
-    extras = {"dscp": 0, "spi": 0}
+    if source.version != destination.version:
+        raise words.error("IPv4 and IPv6 in one packet")
+    extras = dict.fromkeys(_EXTRAS, 0)
     while keyword := words.take_if(*extras):
         if keyword == "spi" and (fragment or protocol not in PROTOCOLS_WITH_SPI):
             raise words.error("only esp and ah have an SPI, in their first fragment")
-        extras[keyword] = words.value(CODE_POINT if keyword == "dscp" else SPI)
+        if keyword == "flow-label" and source.version == _IPV4:
+            raise words.error("only IPv6 has flow labels")
+        extras[keyword] = words.value(_EXTRAS[keyword])
     if words.peek() is not None:
-        raise words.expected("'dscp', 'spi' or the end")
+        raise words.expected("'dscp', 'spi', 'flow-label' or the end")
     return PacketDescription(
         protocol,
         source,
         destination,
         source_port,
         destination_port,
-        **extras,
+        dscp=extras["dscp"],
+        spi=extras["spi"],
         fragment=fragment,
         identification=identification,
+        flow_label=extras["flow-label"],
     )
 
 
-def _end(words: Words, *, with_ports: bool) -> tuple[IPv4Address, int]:
+def _end(words: Words, *, with_ports: bool) -> tuple[IPv4Address | IPv6Address, int]:
     position = words.position
     expected = "ADDRESS:PORT" if with_ports else "an address without a port"
     word = words.take(expected)
@@ -335,7 +348,8 @@ def _end(words: Words, *, with_ports: bool) -> tuple[IPv4Address, int]:
     if found is None or with_ports is (found[2] is None):
         raise words.error(f"expected {expected}, found {word!r}", position)
     try:
-        address = IPv4Address(found[1])
+        text = (found[1] or found[3]).strip("[]")
+        address = IPv6Address(text) if ":" in text else IPv4Address(text)
         port = PORT.single(found[2]) if found[2] is not None else 0
     except ValueError as problem:
         raise words.error(str(problem), position) from None

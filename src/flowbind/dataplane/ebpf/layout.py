@@ -9,7 +9,7 @@ from flowbind.model.decision import PROTOCOLS_WITH_PORTS, PROTOCOLS_WITH_SPI, us
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, Balance, NodeForwarding, Path
 from flowbind.wire.flow_binding import MAX_BIDS
-from flowbind.wire.iana import FlowAction
+from flowbind.wire.iana import FlowAction, SelectorFormat
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 
 PATH_NONE: Final = 255
@@ -216,6 +216,7 @@ class SettingsValue(ctypes.Structure):
         ("clamp_mss", ctypes.c_uint32),
         ("broadcasts", ctypes.c_uint32),
         ("home_broadcast", ctypes.c_uint8 * 4),
+        ("ipv6", ctypes.c_uint32),
     )
 
 
@@ -270,15 +271,19 @@ def pack_node(
 
 
 def pack_policy(node: NodeForwarding) -> bytes:
-    """Turn the rules of a node into a struct policy, each with the path it comes to today."""
+    """Turn the rules of a node into a struct policy, each with the path it comes to today.
+
+    Those of IPv6 keep their places free, so that a rule has one number.
+    """
     value = PolicyValue()
     for index, rule in enumerate(node.rules):
-        value.rules[index] = _pack_rule(rule, node.paths)
+        ours = rule.selector.format is SelectorFormat.IPV4_BINARY
+        value.rules[index] = _pack_rule(rule, node.paths) if ours else RuleValue(path=PATH_NONE)
     return bytes(value)
 
 
 def _pack_rule(rule: FlowRule, paths: tuple[Path, ...]) -> RuleValue:
-    value = RuleValue(path=_resolve(rule, paths), bid_count=len(rule.bids))
+    value = RuleValue(path=resolve(rule, paths), bid_count=len(rule.bids))
     value.bids[: len(rule.bids)] = rule.bids
     for term, field, bits, flag in _TERMS:
         span: Span | None = getattr(rule.selector, term)
@@ -292,7 +297,8 @@ def _pack_rule(rule: FlowRule, paths: tuple[Path, ...]) -> RuleValue:
     return value
 
 
-def _resolve(rule: FlowRule, paths: tuple[Path, ...]) -> int:
+def resolve(rule: FlowRule, paths: tuple[Path, ...]) -> int:
+    """What the BID list of a rule comes to: the index of a path, PATH_DROP or PATH_NONE."""
     if rule.action is FlowAction.DROP:
         return PATH_DROP
     bid = usable_bid(rule, paths)

@@ -12,13 +12,13 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, structs
 
-from flowbind.dataplane import at_home, netlink, ownership
+from flowbind.dataplane import at_home, netlink, netlink6, ownership
 from flowbind.dataplane.base import (
     Attach,
     DataPlaneError,
@@ -31,6 +31,7 @@ from flowbind.dataplane.ebpf.attachments import Attachments
 from flowbind.dataplane.ebpf.filters import EGRESS, INGRESS
 from flowbind.dataplane.ebpf.migration import Migration
 from flowbind.dataplane.ebpf.pins import Pins
+from flowbind.dataplane.ebpf.prefixes import Prefixes
 from flowbind.dataplane.interception import Interception, remove_proxies
 from flowbind.dataplane.mtu import Ends, Mtus
 from flowbind.dataplane.narrow import NarrowNodes, link_mtu
@@ -83,6 +84,9 @@ class EbpfSettings(Struct, frozen=True):
     nodes of a home agent are at home, None if its networks are virtual; with `discovery` the host
     itself receives what is sent to the broadcast addresses of those. No link is taken to be larger
     than `mtu`. With `mss_clamping` TCP connections are told what fits.
+
+    `ipv6_prefixes` are those that the nodes of a home agent may register (RFC 5454), or those of a
+    mobile node.
     """
 
     role: Role
@@ -103,6 +107,20 @@ class EbpfSettings(Struct, frozen=True):
     mss_clamping: bool = True
     udp_tunnels: bool = False
     attach: Attach = Attach.AUTO
+    ipv6_prefixes: tuple[IPv6Network, ...] = ()
+
+    @property
+    def of_ipv6(self) -> netlink6.Wanted:
+        """What is to lead to the device of IPv6."""
+        if self.role is Role.HOME_AGENT:
+            return netlink6.Wanted(self.ipv6_prefixes)
+        return netlink6.Wanted(
+            self.ipv6_prefixes,
+            netlink.TABLE,
+            netlink.RULE_PRIORITY,
+            self.default_route,
+            netlink.PROTOCOL,
+        )
 
 
 class EbpfDataPlane:
@@ -124,11 +142,13 @@ class EbpfDataPlane:
         self._programs = _PROGRAMS[settings.role]
         self._attachments = _attachments(library, settings)
         self._maps = {name: bpf_object.map(name) for name in bpf_object.map_names()}
+        self._prefixes = Prefixes(self._maps)
         link = settings.home_link
         self._interception = Interception(device, link) if link else None
         self._mtus = Mtus(settings.mtu, link_mtu, in_udp=settings.udp_tunnels)
         kept = device if settings.role is Role.HOME_AGENT else None
         self._narrow = NarrowNodes(settings.device, kept, self._mtus.ordinary)
+        self._ipv6 = netlink6.Ipv6(device.name, device.ifindex, settings.of_ipv6)
         self._open = True
         self.warnings: list[str] = []
 
@@ -161,6 +181,7 @@ class EbpfDataPlane:
             remove_proxies()
         if settings.role is Role.HOME_AGENT and not netlink.forwards_packets():
             self.warnings.append("net.ipv4.ip_forward is 0: this host forwards no packets")
+        self.warnings += self._ipv6.configure(self._narrow.device_mtu)
 
     def _configure_device(self) -> None:
         settings = self._settings
@@ -222,6 +243,7 @@ class EbpfDataPlane:
             clamp_mss=int(self._settings.mss_clamping),
             broadcasts=int(self._settings.broadcasts),
             home_broadcast=layout.octets(self._settings.home_broadcast or IPv4Address(0)),
+            ipv6=int(bool(self._settings.ipv6_prefixes)),
         )
         self._maps["settings_map"].update(bytes(4), bytes(value))
 
@@ -258,15 +280,17 @@ class EbpfDataPlane:
         if node.rules:
             key = layout.policy_key(node.home_address, slot)
             self._maps["policies_map"].update(key, layout.pack_policy(node))
+        self._prefixes.write_rules(node, slot)
         ifindexes = [
             netlink.index_of(path.interface) if path.interface else 0 for path in node.paths
         ]
         mtu = self._mtus.of(node)
         value = layout.pack_node(node, ifindexes, generation % (1 << 32), slot, mtu)
         self._maps["nodes_map"].update(node.home_address.packed, value)
+        self._prefixes.lead(node.home_address, node.prefixes)
         if self._interception:
             self._interception.intercept(node.home_address)
-        self._narrow.lead(node.home_address, mtu, routed=bool(self._interception))
+        self._lead(node.home_address, mtu, routed=bool(self._interception))
         self._assume(node)
 
     def _node(self, home_address: IPv4Address) -> layout.NodeValue | None:
@@ -277,13 +301,19 @@ class EbpfDataPlane:
         """Stop forwarding for a home address."""
         if self._interception:
             self._interception.release(home_address)
+        self._prefixes.remove(home_address)
         self._maps["nodes_map"].delete(home_address.packed)
         for slot in (0, 1):
             self._maps["policies_map"].delete(layout.policy_key(home_address, slot))
         self._mtus.forget(home_address)
-        self._narrow.lead(home_address, self._mtus.ordinary, routed=False)
+        self._lead(home_address, self._mtus.ordinary, routed=False)
 
     # ---- MTU
+
+    def _lead(self, home_address: IPv4Address, mtu: int, *, routed: bool) -> None:
+        self._narrow.lead(home_address, mtu, routed=routed)
+        for warning in self._ipv6.configure(self._narrow.device_mtu):
+            _log.warning("%s", warning)
 
     def _mtus_held(self) -> dict[IPv4Address, int]:
         return {
@@ -320,7 +350,7 @@ class EbpfDataPlane:
         if mtu != value.mtu:
             value.mtu = mtu
             self._maps["nodes_map"].update(home_address.packed, bytes(value))
-        self._narrow.lead(home_address, mtu, routed=bool(self._interception))
+        self._lead(home_address, mtu, routed=bool(self._interception))
 
     def program_home_link(self, link: HomeLink | None) -> None:
         """Attach this mobile node to its home link exactly as said, to none with None."""
@@ -353,7 +383,8 @@ class EbpfDataPlane:
             home_address,
             self._paths(value),
             self._read_rules(home_address, value),
-            balance=layout.balance_of(value),
+            self._prefixes.of(home_address),
+            layout.balance_of(value),
         )
 
     def _paths(self, value: layout.NodeValue) -> tuple[TunnelPath, ...]:
@@ -370,7 +401,11 @@ class EbpfDataPlane:
         if policy is None:
             return ()
         rules = layout.PolicyValue.from_buffer_copy(policy).rules
-        return tuple(layout.unpack_rule(rule) for rule in rules[: value.rule_count])
+        of_ipv6 = self._prefixes.rules(home_address, value.slot, value.rule_count)
+        return tuple(
+            of_ipv6.get(index) or layout.unpack_rule(rule)
+            for index, rule in enumerate(rules[: value.rule_count])
+        )
 
     # ---- questions
 
@@ -383,15 +418,18 @@ class EbpfDataPlane:
         )
         return questions.decision_of(answer)
 
+    def home_address_of(self, local: IPv4Address | IPv6Address) -> IPv4Address:
+        """Return whose address this is."""
+        return local if isinstance(local, IPv4Address) else self._prefixes.owner_of(local)
+
     def flows(self) -> tuple[FlowRecord, ...]:
         """Return the flows of the last minute, most recent first."""
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        items = self._maps["flows_map"].items()
-        live = [
-            record
-            for record in (questions.flow_record(*item, now_ns) for item in items)
-            if record.idle_s <= _FLOW_LIFE_S
-        ]
+        records = (
+            *(questions.flow_record(*item, now_ns) for item in self._maps["flows_map"].items()),
+            *(questions.flow6_record(*item, now_ns) for item in self._maps["flows6_map"].items()),
+        )
+        live = [each for each in records if each.idle_s <= _FLOW_LIFE_S]
         return tuple(sorted(live, key=lambda record: record.idle_s))
 
     def statistics(self) -> dict[str, int]:
@@ -433,6 +471,7 @@ def _detach_all(library: libbpf.Library, settings: EbpfSettings) -> None:
     elif settings.home_address is not None:
         node = at_home.Node(settings.home_address, settings.home_agent, settings.default_route)
         at_home.attach(node, None)
+    netlink6.remove(settings.device, settings.of_ipv6)
     attachments = _attachments(library, settings)
     for name in (*netlink.usable_interfaces(settings.device), netlink.LOOPBACK):
         attachments.detach(name, INGRESS)

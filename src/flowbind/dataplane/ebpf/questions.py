@@ -5,19 +5,26 @@ frame that carries such a packet, and leaves a struct explanation at its head.
 """
 
 import struct
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from flowbind.dataplane.base import FlowRecord
-from flowbind.dataplane.ebpf import layout
+from flowbind.dataplane.ebpf import layout, layout6
 from flowbind.model.decision import PROTOCOLS_WITH_PORTS, PROTOCOLS_WITH_SPI, Decision, Packet
 
 _NS: Final = 1_000_000_000
-_ETHERNET: Final = bytes(12) + b"\x08\x00"
+_ETHERNET: Final = {4: bytes(12) + b"\x08\x00", 6: bytes(12) + b"\x86\xdd"}
 _IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
+_IPV6: Final = struct.Struct("!IHBB16s16s")
+_FRAGMENT: Final = struct.Struct("!BxHI")
+_FRAGMENT_HEADER: Final = 44
 _AH: Final = 51
 _PAYLOAD_OCTETS: Final = 24
 _SECOND_EIGHT_OCTETS: Final = 1
 _TTL: Final = 64
+_IPV6_VERSION: Final = 6
+
+Address = IPv4Address | IPv6Address
 
 
 def frame_of(packet: Packet, *, toward_node: bool) -> bytes:
@@ -30,6 +37,8 @@ def frame_of(packet: Packet, *, toward_node: bool) -> bytes:
     elif packet.protocol in PROTOCOLS_WITH_SPI:
         # It opens an ESP header and follows four octets of an AH header.
         payload = bytes(4 if packet.protocol == _AH else 0) + struct.pack("!I", packet.spi)
+    if packet.local.version == _IPV6_VERSION:
+        return _ETHERNET[6] + _ipv6(packet, source, destination, payload)
     header = _IPV4.pack(
         4 << 4 | _IPV4.size // 4,
         packet.dscp << 2,
@@ -42,7 +51,19 @@ def frame_of(packet: Packet, *, toward_node: bool) -> bytes:
         source.packed,
         destination.packed,
     )
-    return _ETHERNET + header + payload.ljust(_PAYLOAD_OCTETS, b"\0")
+    return _ETHERNET[4] + header + payload.ljust(_PAYLOAD_OCTETS, b"\0")
+
+
+def _ipv6(packet: Packet, source: Address, destination: Address, payload: bytes) -> bytes:
+    """Make the packet itself; of a fragment the Identification stands in a header of its own."""
+    content, first = payload.ljust(_PAYLOAD_OCTETS, b"\0"), packet.protocol
+    if packet.fragment:
+        offset = _SECOND_EIGHT_OCTETS << 3
+        content = _FRAGMENT.pack(packet.protocol, offset, packet.identification) + content
+        first = _FRAGMENT_HEADER
+    word = _IPV6_VERSION << 28 | packet.dscp << 22 | packet.flow_label
+    header = _IPV6.pack(word, len(content), first, _TTL, source.packed, destination.packed)
+    return header + content
 
 
 def decision_of(answer: bytes) -> Decision:
@@ -62,7 +83,6 @@ def decision_of(answer: bytes) -> Decision:
 def flow_record(key: bytes, value: bytes, now_ns: int) -> FlowRecord:
     """Read an entry of the flow cache; `now_ns` is CLOCK_MONOTONIC."""
     flow_key = layout.FlowKey.from_buffer_copy(key)
-    flow = layout.FlowValue.from_buffer_copy(value)
     packet = Packet(
         remote=layout.address(flow_key.remote),
         local=layout.address(flow_key.local),
@@ -73,6 +93,16 @@ def flow_record(key: bytes, value: bytes, now_ns: int) -> FlowRecord:
         spi=int.from_bytes(bytes(flow_key.spi), "big"),
         fragment=flow_key.has != layout.has_of(flow_key.protocol, fragment=False),
     )
+    return _record(packet, value, now_ns)
+
+
+def flow6_record(key: bytes, value: bytes, now_ns: int) -> FlowRecord:
+    """Read an entry of the flow cache of IPv6; `now_ns` is CLOCK_MONOTONIC."""
+    return _record(layout6.packet_of(key), value, now_ns)
+
+
+def _record(packet: Packet, value: bytes, now_ns: int) -> FlowRecord:
+    flow = layout.FlowValue.from_buffer_copy(value)
     return FlowRecord(
         packet=packet,
         verdict=_verdict(flow),
