@@ -16,7 +16,7 @@ from bench.network import inside
 class Order(Struct, frozen=True):
     """What a data plane shall do: forward for the node of `bench.network`, or be no more (None).
 
-    `encapsulation` is a word of `tunnel_word`. There are as many `nodes` of `bench.mobile_nodes`
+    `encapsulation` is the `kind` of a path. There are as many `nodes` of `bench.mobile_nodes`
     beside it, and as many `rules`, of which the last one matches. With `weights` it has paths
     over the shaped links of `bench.links`, but for those of weight 0, instead of the one path.
     """

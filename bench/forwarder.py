@@ -37,10 +37,19 @@ def settings(role: Role, pins: str) -> EbpfSettings:
     return EbpfSettings(role, "mip0", pins, AGENT, home_address=HOME, udp_tunnels=True)
 
 
-def path(role: Role, kind: str) -> Path:
-    """Return a tunnel of this kind between the hosts, as this end sees it."""
-    encapsulation = Encapsulation(kind.removeprefix("udp-"))
-    ours, theirs = (434, 40123) if kind.startswith("udp-") else (0, 0)
+def tunnels(role: Role) -> dict[str, Path]:
+    """Return a tunnel of each kind that there is, as this end sees it, by its word."""
+    found = (
+        path(role, encapsulation, in_udp=in_udp)
+        for in_udp in (False, True)
+        for encapsulation in Encapsulation
+    )
+    return {each.kind: each for each in found}
+
+
+def path(role: Role, encapsulation: Encapsulation, *, in_udp: bool) -> Path:
+    """Return a tunnel between the hosts, as this end sees it."""
+    ours, theirs = (434, 40123) if in_udp else (0, 0)
     if role is Role.HOME_AGENT:
         return Path(1, AGENT, CARE_OF, encapsulation, local_port=ours, remote_port=theirs)
     return Path(1, CARE_OF, AGENT, encapsulation, "ha0", local_port=theirs, remote_port=ours)
@@ -71,13 +80,13 @@ def rules(count: int) -> tuple[FlowRule, ...]:
 def program(plane: EbpfDataPlane, role: Role, order: Order) -> None:
     """Forward as the order says."""
     if order.weights:
-        tunnels = tuple(paths(role, order.weights))
+        chosen = tuple(paths(role, order.weights))
     else:
-        tunnels = (path(role, order.encapsulation or ""),)
-    plane.program(NodeForwarding(HOME, tunnels, rules(order.rules)))
+        chosen = (tunnels(role)[order.encapsulation or ""],)
+    plane.program(NodeForwarding(HOME, chosen, rules(order.rules)))
     for node in range(order.nodes):
         home_address = IPv4Address(mobile_nodes.home_address(node))
-        plane.program(NodeForwarding(home_address, tunnels))
+        plane.program(NodeForwarding(home_address, chosen))
 
 
 def main() -> None:

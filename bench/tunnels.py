@@ -6,19 +6,14 @@ machine does falls on all of them.
 
 from msgspec import Struct
 
-from bench import ends, network, traffic
+from bench import ends, forwarder, network, traffic
 from bench.ends import Ends, Order
 from bench.report import Section, figure, tell
 from bench.traffic import DOWN, UP
-from flowbind.model.binding import Encapsulation
-from flowbind.model.tunnel import tunnel_word
+from flowbind.dataplane.base import Role
 
 PLAIN = "plain routing"
-KINDS = tuple(
-    tunnel_word(encapsulation, in_udp=in_udp)
-    for in_udp in (False, True)
-    for encapsulation in Encapsulation
-)
+KINDS = tuple(forwarder.tunnels(Role.HOME_AGENT))
 TCP_AT_LEAST = 0.95
 UDP_AT_LEAST = 0.8
 

@@ -19,10 +19,13 @@ root = pytest.mark.root
 
 
 def test_every_tunnel_of_the_model_is_measured():
-    for role in Role:
-        paths = [forwarder.path(role, kind) for kind in tunnels.KINDS]
-        assert [each.kind for each in paths] == list(tunnels.KINDS)
-        assert {each.encapsulation for each in paths} == set(Encapsulation)
+    ends = [forwarder.tunnels(role) for role in Role]
+    assert list(ends[0]) == list(ends[1]) == list(tunnels.KINDS)
+    for each in Encapsulation:
+        assert {path.in_udp for path in ends[0].values() if path.encapsulation is each} == {
+            False,
+            True,
+        }
 
 
 def test_the_last_of_the_rules_matches_whatever_is_sent():
