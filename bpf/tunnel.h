@@ -250,7 +250,7 @@ static __noinline __u32 encapsulate(struct __sk_buff *skb, __u32 mac_length, __u
 
 /* Find the next hop toward the far end of a path: interface and hardware addresses. Returns 0, or the
  * reason to refuse. `has_neighbour` tells whether the next hop's hardware address is known. */
-static __always_inline int route_to(struct __sk_buff *skb, const struct path *path, __u32 length,
+static __always_inline int route_to(struct __sk_buff *skb, const struct path *path,
 				    struct bpf_fib_lookup *route, int *has_neighbour)
 {
 	__u32 flags = path->ifindex ? BPF_FIB_LOOKUP_OUTPUT : 0;
@@ -261,14 +261,14 @@ static __always_inline int route_to(struct __sk_buff *skb, const struct path *pa
 	route->l4_protocol = is_in_udp(path) ? IPPROTO_UDP : path->protocol;
 	route->sport = path->local_port;
 	route->dport = path->remote_port;
-	/* Many segments at once were found to fit before. */
-	route->tot_len = skb->gso_size || length > LARGEST_TOTAL_LENGTH ? 0 : length;
+	/*
+	 * Without a length: the kernel would compare it with what it believes of the whole way, and it
+	 * believes forged ICMP errors. What fits is known of the node.
+	 */
 	route->ifindex = path->ifindex ? path->ifindex : skb->ifindex;
 	route->ipv4_src = path->local;
 	route->ipv4_dst = path->remote;
 	result = bpf_fib_lookup(skb, route, sizeof(*route), flags);
-	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return COUNTER_DROP_TOO_BIG;
 	*has_neighbour = result == BPF_FIB_LKUP_RET_SUCCESS;
 	if (result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return 0;
@@ -309,7 +309,7 @@ static __always_inline int send_through(struct __sk_buff *skb, const struct path
 {
 	struct bpf_fib_lookup route;
 	int has_neighbour = 0;
-	int refused = route_to(skb, path, length, &route, &has_neighbour);
+	int refused = route_to(skb, path, &route, &has_neighbour);
 
 	if (refused)
 		return refuse(refused);

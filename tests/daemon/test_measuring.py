@@ -59,3 +59,18 @@ def test_every_change_is_measured_and_a_failure_is_no_end():
             await watching
 
     asyncio.run(play())
+
+
+def test_without_a_change_they_are_measured_now_and_then(monkeypatch):
+    monkeypatch.setattr("flowbind.daemon.measuring._INTERVAL_S", 0.01)
+
+    async def play():
+        plane = Measured()
+        watching = asyncio.create_task(Measuring(plane).watch())
+        await asyncio.sleep(0.5)
+        assert plane.measured > 1001
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+    asyncio.run(play())

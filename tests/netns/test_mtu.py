@@ -7,9 +7,19 @@ import time
 import pytest
 
 from flowbind.model.binding import Encapsulation
+from flowbind.wire.icmp_error import IcmpError
 from flowbind.wire.ipv4 import Packet
 from tests.dataplane.kernel import run
-from tests.netns.hosts import AGENT, CORRESPONDENT, HOME, exchange, inside, socket_in, transfer
+from tests.netns.hosts import (
+    AGENT,
+    CARE_OF,
+    CORRESPONDENT,
+    HOME,
+    exchange,
+    inside,
+    socket_in,
+    transfer,
+)
 
 pytestmark = pytest.mark.root
 
@@ -286,3 +296,35 @@ def wait_for(counters, name, value):
         time.sleep(0.05)
     assert found[name] == value
     return found
+
+
+def forge(host, there, message):
+    with inside(host):
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with raw:
+        raw.sendto(message, (str(there), 0))
+
+
+def test_what_the_kernel_believes_of_a_forged_error_loses_no_packet(tunnels):
+    """It believes every one about an echo reply, of whole the way to a care-of address."""
+    agent, _mobile = tunnels(Encapsulation.IP_IN_IP, (), (1,))
+    about = Packet(AGENT, CARE_OF[1], socket.IPPROTO_ICMP, bytes(8)).encode()
+    forge("cn", AGENT, IcmpError(3, 4, about, 600).encode())
+    with inside("ha"):
+        assert "mtu 600" in run("ip", "route", "get", str(CARE_OF[1]))
+    with whole(*CN) as here, socket_in("mn", socket.SOCK_DGRAM, HOME) as there:
+        here.sendto(bytes(1448), there.getsockname())
+        assert len(there.recv(1 << 16)) == 1448
+    nothing_was_dropped(agent)
+    with inside("ha"):
+        run("ip", "route", "flush", "cache")
+
+
+@pytest.mark.parametrize(("protocol", "port"), [(socket.IPPROTO_UDP, 434), (4, 0), (47, 0)])
+def test_the_sockets_of_a_daemon_believe_no_forged_error(behind_a_router, protocol, port):
+    behind_a_router("ipip")
+    ports = port.to_bytes(2, "big") * 2
+    about = Packet(AGENT, CARE_OF[2], protocol, ports + bytes(100)).encode()
+    forge("cn", AGENT, IcmpError(3, 4, about, 600).encode())
+    with inside("ha"):
+        assert "mtu 600" not in run("ip", "route", "get", str(CARE_OF[2]))

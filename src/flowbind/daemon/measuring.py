@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from flowbind.daemon.links import Snapshot
 from flowbind.dataplane.base import DataPlane, DataPlaneError
 
+_INTERVAL_S: Final = 600.0
+"""How often all nodes are measured at least."""
 _BATCH: Final = 256
 """The most nodes that are looked at before anything else has its turn."""
 
@@ -29,9 +32,11 @@ class Measuring:
             self._changed.set()
 
     async def watch(self) -> NoReturn:
-        """Have the nodes measured after every change, until cancelled."""
+        """Have the nodes measured after every change, and now and then, until cancelled."""
         while True:
-            await self._changed.wait()
+            # What the kernel believes of a route may come and go without a word to anybody.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), _INTERVAL_S)
             self._changed.clear()
             try:
                 await self._measure()
