@@ -43,6 +43,7 @@ def test_cleanup_becomes_the_daemon_s_own(become, role):
 def test_check_hands_its_file_on(become):
     assert become("check", "a.toml") == ["check", "a.toml"]
     assert become("check", "a.toml", "--json") == ["check", "a.toml", "--json"]
+    assert become("check", "--machine") == ["check", "--machine"]
 
 
 def test_the_rotation_of_a_key_hands_its_file_and_the_node_on(become):

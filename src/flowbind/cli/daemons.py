@@ -36,11 +36,17 @@ def mobile_node_cleanup(config: ConfigurationOption) -> None:
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="Configuration of any role.")],
+    file: Annotated[Path | None, typer.Argument(help="Configuration of any role.")] = None,
+    machine: Annotated[
+        bool, typer.Option("--machine", help="Tell whether this host can forward instead.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Read a configuration and print what a daemon would do with it, or what is wrong with it."""
-    become("check", str(file), *(["--json"] if json else []))
+    if (file is None) != machine:
+        raise typer.BadParameter("give either a FILE or --machine")
+    what = "--machine" if file is None else str(file)
+    become("check", what, *(["--json"] if json else []))
 
 
 def become(*arguments: str) -> NoReturn:

@@ -13,6 +13,7 @@ from typing import Final
 
 from flowbind.daemon import home_agent, mobile_node
 from flowbind.daemon.check import run_check
+from flowbind.daemon.check_machine import run_machine_check
 from flowbind.daemon.config import (
     ConfigError,
     HomeAgentSettings,
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     if given.command == "check":
+        if given.machine:
+            return run_machine_check(as_json=given.json)
         return run_check(given.file, as_json=given.json)
     if given.command == "rotate-key":
         return run_rotate(given.file, given.node)
@@ -98,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("action", nargs="?", default="run", choices=("run", "cleanup"))
         command.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
     check = commands.add_parser("check", allow_abbrev=False)
-    check.add_argument("file", type=Path, metavar="FILE")
+    what = check.add_mutually_exclusive_group(required=True)
+    what.add_argument("file", nargs="?", type=Path, metavar="FILE")
+    what.add_argument("--machine", action="store_true")
     check.add_argument("--json", action="store_true")
     rotate = commands.add_parser("rotate-key", allow_abbrev=False)
     rotate.add_argument("file", type=Path, metavar="FILE")

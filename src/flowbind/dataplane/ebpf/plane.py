@@ -26,7 +26,7 @@ from flowbind.dataplane.base import (
     Reconciliation,
     Role,
 )
-from flowbind.dataplane.ebpf import layout, libbpf, questions
+from flowbind.dataplane.ebpf import layout, libbpf, machine, questions
 from flowbind.dataplane.ebpf.attachments import Attachments
 from flowbind.dataplane.ebpf.filters import EGRESS, INGRESS
 from flowbind.dataplane.ebpf.migration import Migration
@@ -500,7 +500,7 @@ def open_ebpf(settings: EbpfSettings) -> EbpfDataPlane:
 
     Should it fail half-way, what this call made is removed again; what was there before stays.
     """
-    _require_privileges()
+    machine.require(OBJECT)
     ownership.check_device(settings.device)
     if settings.role is Role.MOBILE_NODE:
         ownership.check_table(settings.device)
@@ -561,4 +561,4 @@ def cleanup_ebpf(settings: EbpfSettings) -> None:
 
 def _require_privileges() -> None:
     if os.geteuid() != 0:
-        raise DataPlaneError("forwarding needs root (CAP_NET_ADMIN and CAP_BPF)")
+        raise DataPlaneError("forwarding needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN)")
