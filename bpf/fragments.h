@@ -4,6 +4,8 @@
  *
  * What is remembered is the flow and not the path: so a policy that changes in the middle of a
  * packet holds for its rest, and all of it is counted to one flow.
+ *
+ * Who forges a first fragment can lead the others astray, but so he can spoil their reassembly.
  */
 #ifndef FLOWBIND_FRAGMENTS_H
 #define FLOWBIND_FRAGMENTS_H
