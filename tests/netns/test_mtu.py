@@ -282,11 +282,22 @@ def test_what_is_no_tunnel_of_a_node_does_not_go_round(behind_a_router):
         with inside("cn"):
             run("ip", "route", "replace", BEHIND, "via", "203.0.113.1")
         tunnel_from("cn", CORRESPONDENT, "192.168.1.7", inner)
-        after = wait_for(lambda: daemons.ask("mn", "status")["counters"], "reassembled", 1)
+        status = lambda: daemons.ask("mn", "status")["counters"]  # noqa: E731
+        after = wait_for(status, "reassembled_elsewhere", 1)
         with pytest.raises(BlockingIOError):
             told.recv(1500)
-    assert daemons.counted("mn", "reassembled") == 1
+    assert daemons.counted("mn", "reassembled_elsewhere") == 1
+    assert daemons.counted("mn", "reassembled") == 0
     assert after.get("drop_inner_address", 0) == 0
+
+
+def test_a_tunnel_of_this_host_that_is_not_ours_is_left_alone(behind_a_router):
+    daemons = behind_a_router("ipip")
+    inner = Packet(HOME, CORRESPONDENT, socket.IPPROTO_UDP, bytes(100)).encode()
+    tunnel_from("cn", CORRESPONDENT, "203.0.113.1", inner)
+    tunnel_from("cn", CORRESPONDENT, AGENT, inner + bytes(2000))
+    counters = wait_for(lambda: daemons.ask("ha", "status")["counters"], "reassembled", 1)
+    assert counters.get("reassembled_elsewhere", 0) == 0
 
 
 def wait_for(counters, name, value):

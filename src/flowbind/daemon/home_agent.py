@@ -100,7 +100,7 @@ def run(settings: HomeAgentSettings) -> None:
         stack.callback(port.close)
         errors = ErrorPort()
         stack.callback(errors.close)
-        reassembled = Reassembled(_is_underlay(settings))
+        reassembled = Reassembled(_is_underlay(settings), settings.engine.address)
         stack.callback(reassembled.close)
         server = ControlServer(Path(settings.socket))
         stack.callback(server.close)

@@ -106,7 +106,7 @@ def run(settings: MobileNodeSettings) -> None:
         errors = ErrorPort()
         stack.callback(errors.close)
         names = {each.name for each in config.interfaces}
-        reassembled = Reassembled(names.__contains__)
+        reassembled = Reassembled(names.__contains__, peer=lambda: engine.identity.home_agent)
         stack.callback(reassembled.close)
         probes = Probes()
         stack.callback(probes.close)

@@ -12,6 +12,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.daemon.errors import DaemonError
@@ -31,9 +32,11 @@ _ETHERNET_HEADER: Final = bytes(12) + struct.pack("!H", ETHERTYPE_IPV4)
 
 _IP_IN_IP: Final = 4
 _UDP: Final = 17
+_IPV6: Final = 41
 _GRE: Final = 47
 _MINIMAL: Final = 55
-_PROTOCOLS: Final = (_IP_IN_IP, _UDP, _GRE, _MINIMAL)
+_PROTOCOLS: Final = (_IP_IN_IP, _UDP, _IPV6, _GRE, _MINIMAL)
+_SOURCE: Final = slice(12, 16)
 _ARRIVED_AT: Final = 0xFFFFF008
 
 
@@ -61,17 +64,26 @@ def _filter(protocol: int) -> Filter:
 class Reassembled:
     """Hears whole what came in fragments, and passes it on.
 
-    `is_underlay` tells whether tunnels may come in at an interface. Raises DaemonError if there are
-    no raw sockets to be had.
+    This host may have other tunnels, which are left alone: ours end at `address`, None for any, and
+    come from `peer`, None for anybody. `is_underlay` tells whether they may come in at an
+    interface. Raises DaemonError if there are no raw sockets to be had.
     """
 
-    def __init__(self, is_underlay: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        is_underlay: Callable[[str], bool],
+        address: IPv4Address | None = None,
+        peer: Callable[[], IPv4Address] | None = None,
+    ) -> None:
         self.statistics: Counter[str] = Counter()
         self._is_underlay = is_underlay
+        self._peer = peer
         with ExitStack() as undo:
             try:
                 self._out = undo.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
-                self._sockets = [undo.enter_context(_listener(each)) for each in _PROTOCOLS]
+                self._sockets = [
+                    undo.enter_context(_listener(each, address)) for each in _PROTOCOLS
+                ]
             except OSError as error:
                 raise DaemonError(f"raw socket: {error.strerror}: run as root") from error
             undo.pop_all()
@@ -91,8 +103,9 @@ class Reassembled:
 
     def _pass(self, packet: bytes, notes: list[bytes]) -> None:
         index = _PACKET_INFO.unpack(notes[0])[0] if notes else 0
+        ours = self._peer is None or packet[_SOURCE] == self._peer().packed
         with suppress(OSError):
-            if self._is_underlay(socket.if_indextoname(index)):
+            if ours and self._is_underlay(socket.if_indextoname(index)):
                 self._out.sendto(_ETHERNET_HEADER + packet, (LOOPBACK, ETHERTYPE_IPV4))
                 self.statistics["reassembled"] += 1
                 return
@@ -111,13 +124,15 @@ class Reassembled:
         self._out.close()
 
 
-def _listener(protocol: int) -> socket.socket:
+def _listener(protocol: int, address: IPv4Address | None) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol)
     try:
         made.setblocking(False)
         attach_filter(made, _filter(protocol))
         ignore_path_mtu(made)
         made.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        if address is not None:
+            made.bind((str(address), 0))
     except OSError:
         made.close()
         raise
