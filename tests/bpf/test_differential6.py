@@ -163,7 +163,7 @@ def in_kernel(plane, fd, frame, packet):
     return Decision(verdict, value.bid if forwards else None, rule)
 
 
-@pytest.mark.rfc("6088", "3.2", "TS6-1")
+@pytest.mark.rfc("6088", "3.2", "TS6-1", "TS-7")
 def test_kernel_and_python_decide_the_same(agent6):
     plane = agent6.plane
     # At the device all is decided for that the short cut would leave to the stack. Frames of the

@@ -164,7 +164,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
 
 def test_the_members_of_the_json_are_documented(check, example):
     manual = (DOCS / "configuration.md").read_text().partition("## `flowbind check --json`")[2]
-    documented = set(re.findall(r"`([a-z_]+)`", manual))
+    documented = set(re.findall(r"`([a-z0-9_]+)`", manual))
 
     for name in ("home-agent.toml", "mobile-node.toml"):
         _, out, _ = check(example(name), as_json=True)

@@ -14,6 +14,12 @@ OUT_OF_LIFETIME = [0, -1, 65535, "0s", "65535s", "19h", "500ms", "90500ms", "10"
 NO_ADDRESS = [1, "", "10.9.0", "10.9.0.5/24", "host", "::1", "0.1.2.3", "127.0.0.1",
               "224.0.0.1", "255.255.255.255", "10.9.0.05", " 10.9.0.5"]  # fmt: skip
 NO_DEVICE = [1, "", ".", "..", "a/b", "a b", "a:b", "mip%d", "a\0", "sixteen-letters!", "äöüäöüäö"]
+PREFIXES = [["2001:db8::/32"], ["2001:DB8:1::/64", "fd00:1::1/128"]]
+NO_PREFIXES = [
+    [], "2001:db8::/32", 1, [1], ["2001:db8::"], ["2001:db8::1/64"], ["10.9.0.0/24"], ["::/0"],
+    ["fe80::/64"], ["ff02::/16"], ["2001:db8::/129"], ["2001:db8::/32", "2001:db8:1::/64"],
+    [f"2001:db8:{number}::/64" for number in range(9)], ["2001:db8::%1/64"],
+]  # fmt: skip
 NO_SWITCH = [0, 1, "yes", "true", []]
 NO_PATH = [1, "", "relative", "./here", "/a\0b", "/a\nb"]
 
@@ -84,6 +90,7 @@ KEYS: dict[tuple, Keys] = {
         ("timestamp-tolerance", ["1s", "1h", "1500ms", 7], [0, "999ms", "61m", "7", 7.0]),
         ("multipath", [True, False], [*NO_SWITCH, "prefer"]),
         ("simultaneous-bindings", [True, False], NO_SWITCH),
+        ("ipv6-prefixes", PREFIXES, NO_PREFIXES),
         ("balance", ["flow", "packet"], ["packets", "", 1, True]),
         (
             "label-weights",
@@ -93,7 +100,7 @@ KEYS: dict[tuple, Keys] = {
     ],
     ("home-agent", "flow", 0): [
         ("name", ["voice", 64 * "n", "über alles"], ["", 1, 65 * "n", "a\nb"]),
-        ("match", ["any", "tcp,udp port 53"], ["", 1, "any any", 2000 * "x", "ipv6 any"]),
+        ("match", ["any", "tcp,udp port 53"], ["", 1, "any any", 2000 * "x"]),
         ("labels", [[1], [255, 1]], [[], 1, [0], [256], [1, 1], ["1"], [True]]),
     ],
     ("mobile-node", "mobile-node"): [
@@ -106,6 +113,7 @@ KEYS: dict[tuple, Keys] = {
         ("simultaneous", [False], [True, *NO_SWITCH]),
         ("balance", ["flow", "packet"], ["packets", "", 1, True]),
         ("broadcast-datagrams", [True, False], NO_SWITCH),
+        ("ipv6-prefixes", PREFIXES, NO_PREFIXES),
         ("lifetime", [1, 65534, "1s", "65534s", "18h"], OUT_OF_LIFETIME),
         ("exchange-policy", [True, False], NO_SWITCH),
         ("accept-policy", [False], [True, *NO_SWITCH]),
@@ -187,7 +195,7 @@ def test_every_documented_key_is_here_or_is_special(sections):
         ("home-agent", "home-agent"): {"max-nodes", "redirect-to"},
     }
     for (role, table, *_), keys in KEYS.items():
-        documented = set(re.findall(r"^\| `([a-z-]+)` \|", sections[role, table], re.MULTILINE))
+        documented = set(re.findall(r"^\| `([a-z0-9-]+)` \|", sections[role, table], re.MULTILINE))
         found = documented - special - instead.get((role, table), set())
         assert found == {key for key, _, _ in keys}, (role, table)
 

@@ -1,6 +1,6 @@
 """Nodes that a home agent knows by their NAI, and the pool of their home addresses."""
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
@@ -141,3 +141,32 @@ def test_a_redirection(read, configuration):
     tables["home-agent"].update({"max-nodes": 0, "redirect-to": "192.0.2.1"})
     config = read(tables).engine
     assert (config.max_nodes, str(config.redirect_to)) == (0, "192.0.2.1")
+
+
+@pytest.mark.rfc("5454", "3.3", "DS-HA-10")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("2001:db8:1::/64", "2001:db8:1::/64"),
+        ("2001:db8::/32", "2001:db8:1::/64"),
+        ("2001:db8:1::/64", "2001:db8::/32"),
+    ],
+)
+def test_no_two_nodes_have_one_address_of_ipv6(problems, home_agent, first, second):
+    both = (("a", first), ("b", second))
+    nodes = [{**A, "nai": name, "ipv6-prefixes": [each]} for name, each in both]
+    (problem,) = problems(home_agent(*nodes, **{"address-pool": POOL}))
+    assert "ipv6-prefixes: " in problem
+    assert " overlaps with " in problem
+
+
+def test_prefixes_side_by_side_are_two_nodes(read, home_agent):
+    nodes = [
+        {**A, "nai": name, "ipv6-prefixes": [each]}
+        for name, each in (("a", "2001:db8::/64"), ("b", "2001:db8:0:1::/64"))
+    ]
+    config = read(home_agent(*nodes, **{"address-pool": POOL})).engine
+    assert [each.ipv6_prefixes for each in config.mobile_nodes] == [
+        (IPv6Network("2001:db8::/64"),),
+        (IPv6Network("2001:db8:0:1::/64"),),
+    ]

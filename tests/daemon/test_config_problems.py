@@ -61,7 +61,7 @@ from flowbind.daemon.config import ConfigError, read_settings
         ),
         (
             "mobile-node", ["flow", 0, "match"], "remote net 2001:db8::/32",
-            "[[flow]] 1: match: IPv6 packets are not forwarded by this version",
+            "[[flow]] 1: match: a node without ipv6-prefixes has no packets of IPv6",
         ),
         ("mobile-node", ["flow", 0, "match"], ..., "[[flow]] 1: match: missing"),
         (

@@ -1,6 +1,6 @@
 """The match language: expressions to selectors and back."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
 from hypothesis import example, given
@@ -339,6 +339,46 @@ HOME_ADDRESS = IPv4Address("10.9.0.5")
 )
 def test_a_packet_in_words(text: str, packet: PacketDescription) -> None:
     assert parse_packet(text) == packet
+
+
+@pytest.mark.parametrize(
+    ("text", "packet"),
+    [
+        (
+            "udp [2001:db8:ffff::9]:5004 -> [2001:db8:1::1]:40000 flow-label 0x12345 dscp ef",
+            PacketDescription(
+                17, IPv6Address("2001:db8:ffff::9"), IPv6Address("2001:db8:1::1"), 5004, 40000,
+                dscp=46, flow_label=0x12345,
+            ),
+        ),
+        (
+            "icmpv6 2001:db8:ffff::9 -> 2001:db8:1::1",
+            PacketDescription(58, IPv6Address("2001:db8:ffff::9"), IPv6Address("2001:db8:1::1")),
+        ),
+        (
+            "udp fragment 7 2001:db8::9 -> ::1",
+            PacketDescription(
+                17, IPv6Address("2001:db8::9"), IPv6Address("::1"), fragment=True, identification=7
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_a_packet_of_ipv6_in_words(text: str, packet: PacketDescription) -> None:
+    assert parse_packet(text) == packet
+    assert parse_packet(text).reversed().reversed() == packet
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "udp 2001:db8::9:5004 -> [2001:db8::1]:4", "udp [2001:db8::9]:5004 -> 10.9.0.5:4",
+        "udp 10.9.0.6:5 -> 10.9.0.5:4 flow-label 3", "icmpv6 2001:db8::g -> ::1",
+        "udp [10.9.0.6]:5 -> [10.9.0.5]:4x", "icmpv6 :: -> [::1]:4", "udp []:5 -> [::]:5",
+    ],
+)  # fmt: skip
+def test_a_packet_of_ipv6_that_is_none(text: str) -> None:
+    with pytest.raises(MatchError):
+        parse_packet(text)
 
 
 def test_a_fragment_the_other_way() -> None:

@@ -94,6 +94,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     multipath: bool
     label_weights: tuple[LabelWeight, ...]
     simultaneous_bindings: bool
+    ipv6_prefixes: tuple[str, ...]
     nai: str | None
     services: tuple[str, ...]
     aaa_spi: int | None
@@ -172,6 +173,7 @@ class MobileNodeReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="
     balance: str
     simultaneous: bool
     broadcast_datagrams: bool
+    ipv6_prefixes: tuple[str, ...]
     lifetime_s: int
     exchange_policy: bool
     accept_policy: bool
@@ -239,6 +241,7 @@ def describe(settings: Settings) -> Report:
         balance=config.balance.value,
         simultaneous=config.simultaneous,
         broadcast_datagrams=config.broadcast_datagrams,
+        ipv6_prefixes=tuple(map(str, config.ipv6_prefixes)),
         lifetime_s=config.lifetime_s,
         exchange_policy=config.exchange_policy,
         accept_policy=config.accept_policy,
@@ -314,6 +317,7 @@ def _node_report(entry: MobileNodeEntry, config: HomeAgentConfig) -> NodeReport:
         multipath=entry.multipath,
         label_weights=tuple(LabelWeight(label, weight) for label, weight in entry.label_weights),
         simultaneous_bindings=entry.simultaneous_bindings,
+        ipv6_prefixes=tuple(map(str, entry.ipv6_prefixes)),
         nai=entry.nai,
         services=entry.services,
         aaa_spi=entry.aaa.spi if entry.aaa else None,
@@ -464,7 +468,8 @@ def _bindings_text(node: NodeReport) -> str:
         *(["simultaneous"] if node.simultaneous_bindings else []),
     ]
     spread = ", spread by packets" if node.balance == Balance.PACKET else ""
-    return (" or ".join(kinds) or "one binding") + spread
+    ipv6 = f", IPv6 {', '.join(node.ipv6_prefixes)}" if node.ipv6_prefixes else ""
+    return (" or ".join(kinds) or "one binding") + spread + ipv6
 
 
 def _replay_text(association: AssociationReport) -> str:
@@ -495,6 +500,8 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
         yield "  balance        packets, not flows: those of one flow may overtake each other"
     if report.broadcast_datagrams:
         yield "  broadcasts     asked for"
+    if report.ipv6_prefixes:
+        yield f"  IPv6           {', '.join(report.ipv6_prefixes)}"
     yield f"  registrations  for {_duration(report.lifetime_s)}"
     yield f"  policy         {_POLICY[report.exchange_policy, report.accept_policy]}"
     yield f"  revocation     {'heard, on port 434' if report.revocation else 'not heard of'}"

@@ -118,6 +118,7 @@ _MOBILE_NODE_KEYS: Final = (
     Key("multipath", "multipath", values.one_of("require", "prefer", "off")),
     Key("simultaneous", "simultaneous", values.switch),
     Key("broadcast-datagrams", "broadcast_datagrams", values.switch),
+    Key("ipv6-prefixes", "ipv6_prefixes", values.ipv6_prefixes),
     Key("lifetime", "lifetime_s", _LIFETIME),
     Key("exchange-policy", "exchange_policy", values.switch),
     Key("accept-policy", "accept_policy", values.switch),
@@ -205,13 +206,15 @@ def read_policy(
     source: str,
     interfaces: Mapping[str, int],
     labels: Labels,
+    *,
+    ipv6: bool = False,
 ) -> tuple[PolicyRule, ...]:
     """Read the [[flow]] tables of a mobile node whose interfaces have these BIDs, by If-Label too.
 
     Raises ConfigError with all that is wrong with them.
     """
     findings = Findings(source)
-    rules = read_policy_rules(findings, {"flow": list(tables)}, interfaces, labels)
+    rules = read_policy_rules(findings, {"flow": list(tables)}, interfaces, labels, ipv6=ipv6)
     if findings.problems:
         raise ConfigError(tuple(findings.problems))
     return rules
@@ -314,7 +317,10 @@ class _Reader:
         labels = bids_by_label(
             (each.get("label"), each.get("bid", PLAIN_BID)) for each in interfaces
         )
-        engine["policy"] = read_policy_rules(self._findings, self._document, bids, labels)
+        ipv6 = "ipv6-prefixes" in table
+        engine["policy"] = read_policy_rules(
+            self._findings, self._document, bids, labels, ipv6=ipv6
+        )
         if self._findings.problems:
             return None
         engine["interfaces"] = tuple(InterfaceConfig(**each) for each in interfaces)

@@ -10,7 +10,7 @@ from flowbind.model.flow import PolicyRule
 from flowbind.model.match import describe_selector, why_nothing_matches
 from flowbind.model.tunnel import MAX_RULES
 from flowbind.wire.flow_binding import FlowBinding
-from flowbind.wire.iana import FlowAction
+from flowbind.wire.iana import FlowAction, SelectorFormat
 from flowbind.wire.traffic_selector import TrafficSelector
 
 Labels = Mapping[int, tuple[int, ...]]
@@ -45,8 +45,12 @@ def read_policy_rules(
     document: Mapping[str, object],
     interfaces: Mapping[str, int],
     labels: Labels,
+    *,
+    ipv6: bool,
 ) -> tuple[PolicyRule, ...]:
     """Read the policy of a mobile node whose interfaces have these BIDs, by name and by If-Label.
+
+    Without `ipv6` it has no prefixes, and no packets that a rule for IPv6 would be about.
 
     The rules are worth nothing if a problem was found.
     """
@@ -54,7 +58,8 @@ def read_policy_rules(
         Key("interfaces", "bids", values.bids_of(interfaces)),
         Key("labels", "bids", values.bids_with(labels)),
     )
-    return tuple(PolicyRule(**found) for found in _read_flows(findings, document, targets))
+    flows = _read_flows(findings, document, targets, ipv6=ipv6)
+    return tuple(PolicyRule(**found) for found in flows)
 
 
 def warn_of_fragments(findings: Findings, policy: tuple[PolicyRule, ...]) -> None:
@@ -81,7 +86,11 @@ def read_static_flows(findings: Findings, document: Mapping[str, object]) -> tup
 
 
 def _read_flows(
-    findings: Findings, document: Mapping[str, object], targets: tuple[Key, ...]
+    findings: Findings,
+    document: Mapping[str, object],
+    targets: tuple[Key, ...],
+    *,
+    ipv6: bool = True,
 ) -> list[Found]:
     """Read rules that name their paths by one of the `targets`."""
     flows: list[Found] = []
@@ -97,6 +106,8 @@ def _read_flows(
         _check_action(findings, where, table, [each.name for each in targets])
         found.setdefault("action", FlowAction.FORWARD)
         _check_selectors(findings, where, found, selected)
+        if not ipv6 and any(map(_concerns_ipv6, found.get("selectors", ()))):
+            findings.problem(where, "match: a node without ipv6-prefixes has no packets of IPv6")
         selectors += len(found.setdefault("selectors", ()))
         flows.append(found)
     if selectors > MAX_RULES:
@@ -104,6 +115,10 @@ def _read_flows(
             "[[flow]]", f"all rules together need {selectors} selectors, more than {MAX_RULES}"
         )
     return flows
+
+
+def _concerns_ipv6(selector: TrafficSelector) -> bool:
+    return selector.format is SelectorFormat.IPV6_BINARY
 
 
 def _check_action(

@@ -1,7 +1,7 @@
 """The [[mobile-node]] tables of a home agent, and the addresses that it may give to nodes."""
 
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final
 
 from flowbind.daemon import config_values as values
@@ -28,6 +28,7 @@ _NODE_KEYS: Final = (
     Key("label-weights", "label_weights", values.label_weights),
     Key("balance", "balance", values.member_of(Balance)),
     Key("simultaneous-bindings", "simultaneous_bindings", values.switch),
+    Key("ipv6-prefixes", "ipv6_prefixes", values.ipv6_prefixes),
 )
 
 
@@ -37,6 +38,7 @@ def read_nodes(
     """Read the nodes that a home agent serves; `home_agent` is what its own table said."""
     entries: list[MobileNodeEntry] = []
     known: dict[IPv4Address | str, str] = {}
+    owned: list[tuple[IPv6Network, str]] = []
     for problem in _pool_problems(home_agent):
         findings.problem("[home-agent]", f"address-pool: {problem}")
     for where, table in read_array(findings, document, "mobile-node", "nai", "home-address"):
@@ -52,10 +54,23 @@ def read_nodes(
                 known.setdefault(name, where)
         home_address = found.pop("home_address", None)
         entries.append(MobileNodeEntry(home_address, associations, **found))
+        owned += [(prefix, where) for prefix in found.get("ipv6_prefixes", ())]
     if not document.get("mobile-node"):
         findings.warn("", "no [[mobile-node]]: nobody is served")
+    for where, problem in _prefix_problems(owned):
+        findings.problem(where, f"ipv6-prefixes: {problem}")
     _warn_of_a_small_pool(findings, home_agent, entries)
     return tuple(entries)
+
+
+def _prefix_problems(owned: list[tuple[IPv6Network, str]]) -> Iterator[tuple[str, str]]:
+    """RFC 5454 3.3: every address belongs to one node. In order, what overlaps is side by side."""
+    widest: tuple[IPv6Network, str] | None = None
+    for prefix, where in sorted(owned, key=lambda each: each[0]):
+        if widest and prefix.overlaps(widest[0]):
+            yield where, f"{prefix} overlaps with {widest[0]} of {widest[1]}"
+        else:
+            widest = prefix, where
 
 
 def _identity_problems(

@@ -4,20 +4,21 @@ All raise ValueError with what was expected and what was found. Whatever may be 
 of that text.
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, time
 from difflib import get_close_matches
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from flowbind.model.match import MatchError, compile_match
-from flowbind.model.tunnel import MAX_WEIGHT
+from flowbind.model.tunnel import MAX_PREFIXES, MAX_WEIGHT
 from flowbind.store import StoreError, check_store_url
-from flowbind.wire.iana import AccessTechnology, SelectorFormat
+from flowbind.wire.iana import AccessTechnology
 from flowbind.wire.traffic_selector import TrafficSelector
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ _OCTET: Final = 0xFF
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)", re.ASCII)
 _NETWORK: Final = re.compile(r"[0-9.]+/[0-9]{1,2}", re.ASCII)
+_IPV6_PREFIX: Final = re.compile(r"[0-9a-f:.]+/[0-9]{1,3}", re.ASCII | re.IGNORECASE)
 _KEY: Final = re.compile(r"(?:[0-9a-f]{2}){1,256}", re.ASCII | re.IGNORECASE)
 _LIKE_A_KEY: Final = re.compile(r"(?:0x)?[0-9a-f :]{16,}", re.ASCII | re.IGNORECASE)
 
@@ -262,6 +264,33 @@ def pool(value: object) -> tuple[IPv4Network, ...]:
     return (network(value),) if isinstance(value, str) else networks(value)
 
 
+def ipv6_prefix(value: object) -> IPv6Network:
+    """Read a prefix of addresses that a mobile node may have."""
+    what = "an IPv6 prefix such as 2001:db8:1::/64"
+    text = _string(value, what)
+    try:
+        found = IPv6Network(text if _IPV6_PREFIX.fullmatch(text) else "", strict=False)
+    except ValueError:
+        raise _expected(what, value) from None
+    if found.network_address != IPv6Address(text.partition("/")[0]):
+        raise ValueError(f'"{text}" has host bits set (did you mean "{found}"?)')
+    first = found.network_address
+    if first.is_link_local or first.is_multicast or first.is_loopback or first.is_unspecified:
+        raise ValueError(f'"{text}" has no addresses that a node could have everywhere')
+    return found
+
+
+def ipv6_prefixes(value: object) -> tuple[IPv6Network, ...]:
+    """Read the prefixes of one node, of which none contains another."""
+    found = list_of(ipv6_prefix, "IPv6 prefixes")(value)
+    if len(found) > MAX_PREFIXES:
+        raise ValueError(f"expected at most {MAX_PREFIXES} IPv6 prefixes, found {len(found)}")
+    for this, other in itertools.combinations(found, 2):
+        if this.overlaps(other):
+            raise ValueError(f"{this} and {other} overlap")
+    return found
+
+
 def nai(value: object) -> str:
     """Read a network access identifier: a name, and behind an @ the realm that knows it."""
     text = _string(value, "an NAI such as node5@fleet.example")
@@ -430,6 +459,4 @@ def match_expression(value: object) -> tuple[TrafficSelector, ...]:
         selectors = compile_match(text)
     except MatchError as error:
         raise ValueError(str(error)) from None
-    if any(each.format is not SelectorFormat.IPV4_BINARY for each in selectors):
-        raise ValueError("IPv6 packets are not forwarded by this version")
     return tuple(each.canonical() for each in selectors)

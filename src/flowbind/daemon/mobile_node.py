@@ -343,7 +343,8 @@ class MobileNodeRole:
         bids = {each.name: each.bid for each in interfaces}
         labels = bids_by_label((each.label, each.bid) for each in interfaces)
         try:
-            policy = read_policy(request.flows, request.source, bids, labels)
+            ipv6 = bool(self._engine.config.ipv6_prefixes)
+            policy = read_policy(request.flows, request.source, bids, labels, ipv6=ipv6)
         except ConfigError as error:
             raise Refusal(str(error)) from error
         self._loop.submit(PolicyReplaced(policy))

@@ -53,7 +53,7 @@ _DSCP_SHIFT: Final = 2
 _ADDRESS_BITS: Final = {SelectorFormat.IPV4_BINARY: 32, SelectorFormat.IPV6_BINARY: 128}
 _TERM: Final = "a protocol, 'port', 'net', 'remote', 'local', 'dscp' or 'spi'"
 _ADDRESSES: Final = re.compile(r"([0-9a-f.:]{2,45})(?:(/)([0-9]{1,3})|(-)([0-9a-f.:]{2,45}))?")
-_END: Final = re.compile(r"([0-9.]+|\[[0-9a-f:.]+\])(?::(.*))?|([0-9a-f:.]+)")
+_END: Final = re.compile(r"([0-9]*\.[0-9.]*|\[[0-9a-f:.]+\])(?::(.*))?|([0-9a-f:.]+)")
 
 _NUMBERS: Final = {
     "proto": ("protocol", PROTOCOL),
