@@ -35,7 +35,7 @@ def test_clsact_becomes_tcx_and_back(home_agent, by_links):
     at = structs.replace(home_agent, attach=Attach.CLSACT)
     open_ebpf(at).close()
     assert attached("wlan0") == ["home_agent_link"]
-    assert len(qdiscs()) == 5
+    assert any("wlan0" in each for each in qdiscs())
     open_ebpf(home_agent).close()
     assert attached("wlan0") == ["home_agent_link"]
     assert attached("mip0", "egress") == ["home_agent_device"]

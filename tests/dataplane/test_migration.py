@@ -3,7 +3,7 @@
 import pytest
 
 from flowbind.dataplane.ebpf.plane import cleanup_ebpf, open_ebpf
-from tests.dataplane.kernel import pinned, run
+from tests.dataplane.kernel import attached, pinned, run
 from tests.dataplane.nodes import OTHER_HOME, drop, forward, node, path, udp_to
 from tests.dataplane.other_build import other_build, start
 
@@ -116,3 +116,20 @@ def test_a_first_start_may_be_killed_anywhere_too(home_agent, bpf):
         cleanup_ebpf(home_agent)
         assert pinned(bpf) == []
     assert step > 20
+
+
+def everything(bpf):
+    """All of the network namespace and of the BPF file system that a plane may touch."""
+    asked = ("addr",), ("route", "show", "table", "all"), ("rule",), ("neigh", "show", "proxy")
+    shown = [run("ip", *each) for each in asked] + [run("tc", "qdisc")]
+    return [*shown, *pinned(bpf), *(str(attached(name)) for name in ("wlan0", "wwan0"))]
+
+
+@pytest.mark.parametrize("step", [3, 10, 20, 30])
+def test_cleanup_removes_what_a_killed_start_of_another_build_has_left(
+    home_agent, other, bpf, step
+):
+    before = everything(bpf)
+    start(other, home_agent, killed_at=step)
+    cleanup_ebpf(home_agent)
+    assert everything(bpf) == before
