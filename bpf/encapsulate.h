@@ -88,13 +88,14 @@ static __always_inline int into_tunnel(struct __sk_buff *skb, __u32 mac_length, 
 	const struct path *path;
 	__u32 length;
 
-	/* One register from the check to the use, or the verifier does not see that it was checked. */
-	barrier_var(index);
 	if (index == PATH_DROP)
 		return refuse(COUNTER_DROP_BY_RULE);
 	if (index >= MAX_PATHS)
 		return refuse(COUNTER_DROP_NO_PATH);
-	path = &node->paths[index];
+	/* Linux 6.1 forgets the check where the value was put by before it. The compiler does not
+	 * know any more that the mask changes nothing, and leaves it there. */
+	barrier_var(index);
+	path = &node->paths[index & (MAX_PATHS - 1)];
 	if (path->bid == PLAIN_BID && node->path_count > 1 && !is_copy)
 		send_copies(skb, node, index, own);
 	if (loops(node, path, inner))
