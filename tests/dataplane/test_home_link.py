@@ -122,3 +122,19 @@ def test_the_sysctls_of_the_link(at_link):
     assert run("sysctl", "-n", "net.ipv4.conf.wlan0.rp_filter") == "2\n"
     assert run("sysctl", "-n", "net.ipv4.neigh.wlan0.proxy_delay") == "0\n"
     plane.cleanup()
+
+
+def test_a_node_that_takes_less_keeps_its_route_when_it_takes_more(at_link):
+    run("ip", "addr", "add", "192.0.2.254/24", "dev", "wwan0")
+    plane = open_ebpf(at_link)
+    plane.program(node([path(1)]))
+    for mtu, route in ((1400, "mtu lock 1376"), (1300, "mtu lock 1276"), (1500, "")):
+        run("ip", "link", "set", "wwan0", "mtu", str(mtu))
+        assert tuple(plane.measure()) == (HOME,)
+        (shown,) = run("ip", "route", "show", "dev", "mip0").splitlines()
+        assert shown.strip() == f"{HOME} proto static {route}".strip()
+        plane.program(node([path(1)]))
+        assert led_to(HOME) == "mip0"
+    plane.remove(HOME)
+    assert (proxied(), led_to(HOME)) == ([], "wlan0")
+    plane.cleanup()

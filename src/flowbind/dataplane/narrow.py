@@ -55,15 +55,23 @@ class NarrowNodes:
         """
         if mtu == self._mtus.get(home_address, self._ordinary):
             return
+        if self._device:
+            self._set_route(self._device, home_address, mtu, routed=routed)
         self._mtus.pop(home_address, None)
         if mtu < self._ordinary:
             self._mtus[home_address] = mtu
         if self._device is None:
             self._set_device_mtu()
-        elif routed or mtu < self._ordinary:
-            self._device.lead(host_route(home_address), mtu if mtu < self._ordinary else None)
+
+    def _set_route(
+        self, device: Device, home_address: IPv4Address, mtu: int, *, routed: bool
+    ) -> None:
+        network = host_route(home_address)
+        if routed or mtu < self._ordinary:
+            held = routed or home_address in self._mtus
+            device.lead(network, mtu if mtu < self._ordinary else None, held=held)
         else:
-            self._device.lead_no_more(host_route(home_address))
+            device.lead_no_more(network)
 
     def _set_device_mtu(self) -> None:
         try:

@@ -161,21 +161,15 @@ class Device:
             if place not in self._held_routes(netlink):
                 raise
 
-    def lead(self, network: IPv4Network, mtu: int | None) -> None:
+    def lead(self, network: IPv4Network, mtu: int | None, *, held: bool) -> None:
         """Lead a network to the device in packets of this size. Raises DataPlaneError.
 
         What does not fit the kernel then cuts up, or refuses by ICMP, in front of the tunnel; None
-        leaves it to the device's MTU.
+        leaves it to the device's MTU. `held` tells that we have a route for it already: to ask the
+        kernel would be to read those of all nodes.
         """
-        place = _Place(network)
-
-        def work(netlink: Any) -> None:  # noqa: ANN401
-            if place in self._held_routes(netlink):
-                self._replace_route(netlink, place, mtu)
-            else:
-                self._add_route(netlink, place, mtu)
-
-        with_netlink(self.name, work)
+        change = self._replace_route if held else self._add_route
+        with_netlink(self.name, lambda netlink: change(netlink, _Place(network), mtu))
 
     def lead_no_more(self, network: IPv4Network) -> None:
         """Lead a network to the device no more than others do that it lies in."""
