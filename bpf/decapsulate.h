@@ -71,20 +71,39 @@ static __always_inline __u32 tunnelled_length(struct __sk_buff *skb, const struc
 	return length <= outer_length ? length : 0;
 }
 
-/* Step over a GRE header in front of a packet of this Ethernet type. Returns 0 or the reason to refuse
- * the packet. */
-static __always_inline int load_gre(struct __sk_buff *skb, struct tunnelled *packet, __u16 type)
+/*
+ * Step over a GRE header in front of a packet of this Ethernet type, which ends `length` octets from the
+ * outer header, and note what is to be checked of it later. Returns 0 or the reason to refuse the packet.
+ */
+static __always_inline int load_gre(struct __sk_buff *skb, struct tunnelled *packet, __u16 type,
+				    __u32 length)
 {
+	struct scratch *own = scratch();
+	__u32 at = inner_at(packet);
 	struct gre_header gre;
+	long missing = 0;
 
-	if (bpf_skb_load_bytes(skb, inner_at(packet), &gre, sizeof(gre)))
+	if (!own || bpf_skb_load_bytes(skb, at, &gre, sizeof(gre)))
 		return COUNTER_DROP_MALFORMED;
 	if (gre.flags & bpf_htons(GRE_REFUSED_FLAGS | GRE_VERSION))
 		return COUNTER_DROP_GRE_UNSUPPORTED;
 	if (gre.protocol != bpf_htons(type))
 		return COUNTER_DROP_GRE_UNSUPPORTED;
+	own->gre.at = at;
+	own->gre.end = packet->mac_length + length;
+	own->gre.flags = bpf_ntohs(gre.flags) & GRE_OPTIONS;
 	packet->overhead += sizeof(gre);
-	return 0;
+	if (!own->gre.flags)
+		return 0;
+	at += sizeof(gre) + gre_word(own->gre.flags, GRE_CHECKSUM);
+	if (own->gre.flags & GRE_KEY)
+		missing |= bpf_skb_load_bytes(skb, at, &own->gre.key, sizeof(__be32));
+	at += gre_word(own->gre.flags, GRE_KEY);
+	if (own->gre.flags & GRE_SEQUENCE)
+		missing |= bpf_skb_load_bytes(skb, at, &own->gre.sequence, sizeof(__be32));
+	at += gre_word(own->gre.flags, GRE_SEQUENCE);
+	packet->overhead = at - packet->mac_length;
+	return missing ? COUNTER_DROP_MALFORMED : 0;
 }
 
 /*
@@ -146,7 +165,7 @@ static __always_inline int load_tunnelled(struct __sk_buff *skb, struct tunnelle
 	if (packet->protocol == IPPROTO_MINIMAL)
 		refused = load_minimal(skb, packet, length);
 	else if (packet->protocol == IPPROTO_GRE)
-		refused = load_gre(skb, packet, ETH_P_IP);
+		refused = load_gre(skb, packet, ETH_P_IP, length);
 	if (!refused && packet->protocol != IPPROTO_MINIMAL)
 		refused = load_inner(skb, packet, length);
 	if (refused)
@@ -170,7 +189,8 @@ static __always_inline int is_whole_instead(const struct tunnelled *packet, cons
 }
 
 /* The checks that both ends make once they know the path. Returns 0 or the reason to refuse. */
-static __always_inline int check_path(const struct tunnelled *packet, const struct path *path)
+static __always_inline int check_path(struct __sk_buff *skb, const struct tunnelled *packet,
+				      const struct path *path)
 {
 	if (!path)
 		return packet->udp.source ? COUNTER_DROP_UDP_TUNNEL_UNKNOWN :
@@ -180,7 +200,7 @@ static __always_inline int check_path(const struct tunnelled *packet, const stru
 	/* RFC 6040 4.2: a congestion mark that the inner packet cannot take is a loss. */
 	if (congestion_marked(packet) && !(packet->inner.tos & ECN_MASK))
 		return COUNTER_DROP_CONGESTION_MARK;
-	return 0;
+	return packet->protocol == IPPROTO_GRE ? check_gre(skb, path) : 0;
 }
 
 /* Leave nothing but the inner packet. */
@@ -284,7 +304,7 @@ static __always_inline int home_agent_decapsulate(struct __sk_buff *skb, struct 
 	if (!node)
 		return refuse(COUNTER_DROP_INNER_ADDRESS);
 	path = path_of(node, &ends);
-	refused = check_path(packet, path);
+	refused = check_path(skb, packet, path);
 	if (refused || !path)
 		return refuse(refused);
 	if (is_echo_request(skb, packet, own, &icmp))
@@ -321,7 +341,7 @@ static __always_inline int mobile_node_decapsulate(struct __sk_buff *skb, struct
 	node = bpf_map_lookup_elem(&nodes_map, &own->home_address);
 	if (!node)
 		return refuse(COUNTER_DROP_NO_BINDING);
-	refused = check_path(packet, path_of(node, &ends));
+	refused = check_path(skb, packet, path_of(node, &ends));
 	if (refused)
 		return refuse(refused);
 	return out_of_tunnel(skb, packet, own);

@@ -30,7 +30,8 @@ static __always_inline int congestion_marked6(const struct packet6 *packet)
 }
 
 /* As check_path of IPv4. Returns 0 or the reason to refuse. */
-static __always_inline int check_path6(const struct packet6 *packet, const struct path *path)
+static __always_inline int check_path6(struct __sk_buff *skb, const struct packet6 *packet,
+				       const struct path *path)
 {
 	if (!path)
 		return packet->outer_source_port ? COUNTER_DROP_UDP_TUNNEL_UNKNOWN :
@@ -40,7 +41,7 @@ static __always_inline int check_path6(const struct packet6 *packet, const struc
 	/* RFC 6040 4.2: a congestion mark that the inner packet cannot take is a loss. */
 	if (congestion_marked6(packet) && !(packet->traffic_class & ECN_MASK))
 		return COUNTER_DROP_CONGESTION_MARK;
-	return 0;
+	return packet->outer_protocol == IPPROTO_GRE ? check_gre(skb, path) : 0;
 }
 
 /*
@@ -83,7 +84,7 @@ __noinline int out_of_tunnel6(struct __sk_buff *skb, __u32 mac_length, __u32 tow
 	ends.remote = packet->outer_source;
 	ends.local_port = packet->outer_destination_port;
 	ends.remote_port = packet->outer_source_port;
-	refused = check_path6(packet, path_of(node, &ends));
+	refused = check_path6(skb, packet, path_of(node, &ends));
 	if (refused)
 		return refuse(refused);
 	if (take_out6(skb, packet->overhead))
@@ -107,7 +108,7 @@ static __always_inline int decapsulate6(struct __sk_buff *skb, struct tunnelled 
 	if (ipv4_checksum(&tunnelled->outer) || !packet)
 		return refuse(COUNTER_DROP_MALFORMED);
 	if (tunnelled->protocol == IPPROTO_GRE)
-		refused = load_gre(skb, tunnelled, ETH_P_IPV6);
+		refused = load_gre(skb, tunnelled, ETH_P_IPV6, length);
 	if (refused)
 		return refuse(refused);
 	packet->outer_source = tunnelled->outer.saddr;

@@ -45,23 +45,22 @@ static __always_inline long make_room6(struct __sk_buff *skb, __u32 octets, __u6
 static __always_inline __u32 encapsulate6(struct __sk_buff *skb, __u32 mac_length, __u32 length,
 					  const struct path *path, __u8 traffic_class)
 {
-	struct gre_header gre = { .protocol = bpf_htons(ETH_P_IPV6) };
 	/* RFC 4213 3.2.1: with a static MTU, DF is not set. */
 	struct iphdr inner = { .tos = traffic_class };
 	__u32 overhead = sizeof(struct iphdr) + udp_overhead(path);
 	__u8 protocol = protocol6_of(path);
+	__u32 gre_octets = 0;
 	struct iphdr outer;
 
 	if (protocol == IPPROTO_GRE)
-		overhead += sizeof(gre);
+		gre_octets = fill_gre(skb, path, ETH_P_IPV6);
+	overhead += gre_octets;
 	length += overhead;
 	fill_outer(&outer, path, &inner, protocol, length);
 	if (make_room6(skb, overhead, marks_of(path, protocol)) ||
 	    bpf_skb_store_bytes(skb, mac_length, &outer, sizeof(outer), 0) ||
-	    store_udp(skb, mac_length + sizeof(outer), path, protocol, length - sizeof(outer)))
-		return 0;
-	if (protocol == IPPROTO_GRE &&
-	    bpf_skb_store_bytes(skb, mac_length + overhead - sizeof(gre), &gre, sizeof(gre), 0))
+	    store_udp(skb, mac_length + sizeof(outer), path, protocol, length - sizeof(outer)) ||
+	    store_gre(skb, mac_length + overhead - gre_octets, gre_octets))
 		return 0;
 	return length;
 }

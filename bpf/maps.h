@@ -28,6 +28,7 @@
 #define MAX_NODES (1 << 20)
 #define MAX_FLOWS (1 << 17)
 #define MAX_FRAGMENTED (1 << 14)
+#define MAX_NUMBERED (1 << 14)
 
 /* In place of the BID of a binding that has none. */
 #define PLAIN_BID 0
@@ -38,6 +39,10 @@
 #define PATH_BY_PACKET 253
 /* In place of the number of a rule: the weighted spread decided. */
 #define RULE_NONE 255
+
+/* In `gre` of a path: its packets have keys; those that we send are numbered (RFC 2890). */
+#define PATH_KEYED 1
+#define PATH_NUMBERED 2
 
 /* One tunnel. `ifindex` 0 follows the routing table. `transmit` 0: accept packets, send none. With
  * ports it is one in UDP (RFC 3519). */
@@ -50,9 +55,12 @@ struct path {
 	__u8 weight;
 	__u8 label;
 	__u8 transmit;
-	__u8 reserved[3];
+	__u8 gre; /* PATH_* */
+	__u8 reserved[2];
 	__be16 local_port;
 	__be16 remote_port;
+	__be32 send_key;
+	__be32 receive_key;
 };
 
 /* A home address. `slot` says which of its two policies is in force, so that one can be replaced
@@ -178,6 +186,55 @@ struct settings {
 	__u32 ipv6; /* there may be prefixes (RFC 5454) */
 };
 
+/* A flow of numbered GRE packets: those with one key through one tunnel (RFC 2890 2.2). It outlasts
+ * whatever else is said of the tunnel. */
+struct sequence_key {
+	__be32 local;
+	__be32 remote;
+	__be16 local_port;
+	__be16 remote_port;
+	__be32 key;
+};
+
+/* `sent` is the next number, `received` the last that was in order, and `received_ns` when it came.
+ * Numbers have 32 bits; compilers of today make atomic instructions that return something of 64. */
+struct sequence {
+	__u64 received_ns;
+	__u64 received;
+	__u64 sent;
+};
+
+struct gre_header {
+	__be16 flags;
+	__be16 protocol;
+};
+
+/* A GRE header that is sent: the key and the sequence number follow, as far as they are there. */
+struct gre_sent {
+	struct gre_header header;
+	__be32 words[2];
+};
+
+/* A GRE header that has come: where it is, where what it is in front of ends, its GRE_OPTIONS. */
+struct gre_received {
+	__u32 at;
+	__u32 end;
+	__u32 flags;
+	__be32 key;
+	__be32 sequence;
+};
+
+/* What there is no room for on the stack. `words` are octets of a packet to be summed up. */
+#define SCRATCH_OCTETS 512
+
+struct scratch {
+	struct sequence fresh;
+	__u64 words[SCRATCH_OCTETS / 8];
+	struct sequence_key tunnel;
+	struct gre_received gre;
+	struct gre_sent sent;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -214,6 +271,20 @@ struct {
 	__type(key, struct fragment_key);
 	__type(value, struct fragment);
 } fragments_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_NUMBERED);
+	__type(key, struct sequence_key);
+	__type(value, struct sequence);
+} sequences_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch_map SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Putting outer headers on and sending the packet: IP-in-IP (RFC 2003), GRE (RFC 2784) and minimal
+/* Putting outer headers on and sending the packet: IP-in-IP (RFC 2003), GRE (gre.h) and minimal
  * encapsulation (RFC 2004), each also in UDP (RFC 3519). */
 #ifndef FLOWBIND_TUNNEL_H
 #define FLOWBIND_TUNNEL_H
 
 #include <linux/errno.h>
 
+#include "gre.h"
 #include "maps.h"
 #include "parsing.h"
 
@@ -14,15 +15,6 @@
 #define FAMILY_IPV4 2
 /* One of so many packets and one lets the kernel look at its neighbour. */
 #define VERIFY_NEIGHBOUR_MASK 0xff
-
-struct gre_header {
-	__be16 flags;
-	__be16 protocol;
-};
-
-/* C, reserved, K, S and the bit behind it; the version. RFC 2784 2.3 and erratum 3719. */
-#define GRE_REFUSED_FLAGS 0xf800
-#define GRE_VERSION 0x0007
 
 /* The forwarding header of minimal encapsulation (RFC 2004 3). The source is there with the S bit. */
 struct minimal_header {
@@ -145,20 +137,19 @@ static __always_inline __u32 encapsulate_whole(struct __sk_buff *skb, __u32 mac_
 					       __u32 length, const struct path *path,
 					       const struct iphdr *inner, __u8 protocol)
 {
-	struct gre_header gre = { .protocol = bpf_htons(ETH_P_IP) };
 	__u32 overhead = sizeof(struct iphdr) + udp_overhead(path);
+	__u32 gre_octets = 0;
 	struct iphdr outer;
 
 	if (protocol == IPPROTO_GRE)
-		overhead += sizeof(gre);
+		gre_octets = fill_gre(skb, path, ETH_P_IP);
+	overhead += gre_octets;
 	length += overhead;
 	fill_outer(&outer, path, inner, protocol, length);
 	if (make_room(skb, overhead, marks_of(path, protocol)) ||
 	    bpf_skb_store_bytes(skb, mac_length, &outer, sizeof(outer), 0) ||
-	    store_udp(skb, mac_length + sizeof(outer), path, protocol, length - sizeof(outer)))
-		return 0;
-	if (protocol == IPPROTO_GRE &&
-	    bpf_skb_store_bytes(skb, mac_length + overhead - sizeof(gre), &gre, sizeof(gre), 0))
+	    store_udp(skb, mac_length + sizeof(outer), path, protocol, length - sizeof(outer)) ||
+	    store_gre(skb, mac_length + overhead - gre_octets, gre_octets))
 		return 0;
 	return length;
 }
@@ -166,8 +157,9 @@ static __always_inline __u32 encapsulate_whole(struct __sk_buff *skb, __u32 mac_
 /* The octets of a forwarding header with these flags. */
 static __always_inline __u32 minimal_length(__u8 flags)
 {
-	return flags & MINIMAL_SOURCE_PRESENT ? sizeof(struct minimal_header) :
-						sizeof(struct minimal_header) - sizeof(__be32);
+	__u32 present = (flags & MINIMAL_SOURCE_PRESENT) / MINIMAL_SOURCE_PRESENT;
+
+	return sizeof(struct minimal_header) - sizeof(__be32) + present * sizeof(__be32);
 }
 
 /* What a forwarding header sums up to: 0 if it is intact, and with a checksum of 0 the checksum that
@@ -238,10 +230,12 @@ static __always_inline __u32 encapsulate_minimally(struct __sk_buff *skb, __u32 
 }
 
 /* Encapsulate the `length` octets of a packet that `mac_length` octets lie in front of.
- * Returns the octets of the outer packet, or 0. */
-static __noinline __u32 encapsulate(struct __sk_buff *skb, __u32 mac_length, __u32 length,
-				    const struct path *path, const struct iphdr *inner)
+ * Returns the octets of the outer packet, or 0. Not static, for the verifier's sake. */
+__noinline __u32 encapsulate(struct __sk_buff *skb, __u32 mac_length, __u32 length,
+			     const struct path *path, const struct iphdr *inner)
 {
+	if (!path || !inner)
+		return 0;
 	if (is_minimal(skb, path, inner))
 		return encapsulate_minimally(skb, mac_length, length, path, inner);
 	return encapsulate_whole(skb, mac_length, length, path, inner,

@@ -99,9 +99,16 @@ CASES = [
     Case("drop_malformed", AGENT_LINK, PLAIN, with_raw(4, b"")),
     Case("drop_malformed", AGENT_LINK, OVER_GRE, with_raw(47, b"\x00\x00\x08")),
     Case("drop_malformed", MOBILE_LINK, MOBILE, tunnelled(down(ttl=0), Encapsulation.IP_IN_IP)),
-    Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(chksum_present=1)),
-    Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(key_present=1, key=1)),
-    Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(seqnum_present=1)),
+    Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(routing_present=1)),
+    Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(strict_route_source=1)),
+    Case("drop_gre_key", AGENT_LINK, OVER_GRE, over_gre(key_present=1, key=1)),
+    Case("drop_gre_checksum", AGENT_LINK, OVER_GRE, over_gre(chksum_present=1, chksum=1)),
+    Case(
+        "drop_gre_out_of_sequence",
+        AGENT_LINK,
+        OVER_GRE,
+        over_gre(seqnum_present=1, sequence_number=0xFFFFFFFF),
+    ),
     Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(version=1)),
     Case("drop_gre_unsupported", AGENT_LINK, OVER_GRE, over_gre(proto=0x86DD)),
     Case(
@@ -153,6 +160,7 @@ def test_a_link_that_takes_less_is_heeded(agent, where):
     assert outcome.counted["drop_too_big"] == 1
 
 
+@pytest.mark.rfc("2784", "2.3", "GR-5")
 def test_bits_of_gre_that_are_to_be_ignored_are_ignored(agent):
     """RFC 2784 2.3: bits 5 to 12 are reserved and ignored on receipt."""
     agent.plane.program(OVER_GRE)

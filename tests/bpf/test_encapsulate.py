@@ -270,6 +270,7 @@ def test_only_paths_without_a_bid_get_copies(agent):
     assert agent.run(LINK, frame(down())).counted["encapsulated_packets"] == 1
 
 
+@pytest.mark.rfc("2784", "2.1", "GR-1")
 def test_gre_is_read_as_gre_by_scapy(agent):
     agent.plane.program(node([path(1, encapsulation=Encapsulation.GRE)]))
     packet = IP(after_ethernet(agent.run(LINK, frame(down())).packet))

@@ -17,7 +17,7 @@ from scapy.layers.ipsec import AH, ESP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from flowbind.model.binding import Encapsulation
+from flowbind.model.binding import Encapsulation, GreKeys
 from flowbind.wire.traffic_selector import Span
 from tests.bpf.conftest import DROPPED, REDIRECTED, UNTOUCHED
 from tests.bpf.packets import CARE_OF, TO_US, down, frame, tunnelled
@@ -326,3 +326,23 @@ def test_the_mss_of_a_connection_is_lowered_to_what_fits(agent6):
     assert sent[TCP].options == [("MSS", 1220)]
     del sent[TCP].chksum
     assert bytes(IPv6(bytes(sent))) == bytes(outer.payload)
+
+
+@pytest.mark.rfc("2890", "2.1", "GK-1", "GK-2")
+def test_gre_has_keys_and_numbers_and_checksums_as_with_ipv4(agent6):
+    keyed = path(1, encapsulation=Encapsulation.GRE, gre_keys=GreKeys(0xDEADBEEF, 7))
+    agent6.plane.program(node6(structs.replace(keyed, gre_sequence=True)))
+    outcome = agent6.run(AGENT_LINK, frame6(down6()))
+    assert outcome.verdict == REDIRECTED
+    assert outcome.packet[14 + 20 : 14 + 32].hex() == "300086dddeadbeef00000000"
+
+    def come(key, number=0, **fields):
+        numbered = {"seqnum_present": 1, "sequence_number": number} if number else {}
+        gre = GRE(proto=0x86DD, key_present=1, key=key, **numbered, **fields)
+        packet = IP(src=CARE_OF, dst=str(AGENT), proto=47) / gre / up6()
+        return agent6.run(AGENT_LINK, frame(packet))
+
+    assert come(7, 5, chksum_present=1).packet[14:] == bytes(up6())
+    assert come(7, 5).counted == {"drop_gre_out_of_sequence": 1}
+    assert come(8).counted == {"drop_gre_key": 1}
+    assert come(7, chksum_present=1, chksum=1).counted == {"drop_gre_checksum": 1}

@@ -148,6 +148,7 @@ def test_a_home_agent_as_programs_see_it(check, example, file):
         "advertisement_interval_s": 600.0,
         "address_pool": [],
         "encapsulations": ["ipip", "gre", "minimal"],
+        "gre_sequence": False,
         "nat_traversal": False,
         "udp_forced": False,
         "keepalive_interval_s": 110,
@@ -214,6 +215,8 @@ def test_the_rules_of_a_mobile_node_as_programs_see_them(check, example):
         "encapsulation": "ipip",
         "home": "auto",
         "nat_traversal": "off",
+        "gre_key": False,
+        "gre_sequence": False,
     }
 
 
@@ -280,6 +283,8 @@ def test_what_is_not_the_default_is_told(read):
                 bid = 1
                 access = 99
                 encapsulation = "gre"
+                gre-key = true
+                gre-sequence = true
                 nat-traversal = "force"
                 """)
         )
@@ -289,7 +294,7 @@ def test_what_is_not_the_default_is_told(read):
         "registrations  for 90s",
         "policy         kept here",
         "default route  no",
-        "1 interface\n  eth0  BID 1  label 1  99  gre, in UDP  weight 1  100% of",
+        "1 interface\n  eth0  BID 1  label 1  99  gre with a key, numbered, in UDP  weight 1",
         "no flow rules: every flow is spread over the paths by weight",
     ):
         assert each in text
@@ -317,6 +322,17 @@ home-networks = ["10.9.0.0/24"]
 {said}
 """)
     assert f"  NAT            {text}\n" in as_text(describe(settings))
+
+
+def test_the_tunnels_that_there_are_are_told(read):
+    settings = read("""
+[home-agent]
+address = "198.51.100.1"
+home-networks = ["10.9.0.0/24"]
+encapsulations = ["ipip", "gre"]
+gre-sequence = true
+""")
+    assert "  tunnels        ipip, gre; GRE packets are numbered\n" in as_text(describe(settings))
 
 
 def test_a_policy_that_is_taken_is_told(read):

@@ -195,6 +195,8 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
         encapsulation = "gre"
         home = "never"
         nat-traversal = "force"
+        gre-key = true
+        gre-sequence = true
         """)
     assert settings == MobileNodeSettings(
         MobileNodeConfig(
@@ -213,6 +215,8 @@ def test_everything_that_can_be_said_of_a_mobile_node(read):
                     Encapsulation.GRE,
                     HomeDetection.NEVER,
                     NatTraversal.FORCE,
+                    gre_key=True,
+                    gre_sequence=True,
                 ),
             ),
             multipath="require",

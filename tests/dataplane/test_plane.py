@@ -6,11 +6,11 @@ import pytest
 from msgspec import structs
 
 from flowbind.dataplane.base import DataPlaneError, Reconciliation
-from flowbind.model.binding import Encapsulation
+from flowbind.model.binding import Encapsulation, GreKeys
 from flowbind.model.decision import Decision, paths_taken
 from flowbind.model.flow import FlowRule
 from flowbind.model.home_link import HomeLink
-from flowbind.model.tunnel import SMALLEST_LINK_MTU, Balance
+from flowbind.model.tunnel import SMALLEST_LINK_MTU, Balance, overhead
 from flowbind.wire.iana import FlowAction
 from flowbind.wire.traffic_selector import Span, TrafficSelector
 from tests.dataplane.nodes import (
@@ -97,6 +97,26 @@ def test_reads_back_tunnels_in_udp(plane):
     )
     plane.program(node(paths))
     assert plane.nodes() == (node(paths),)
+
+
+def test_reads_back_keys_and_numbering(plane):
+    gre = {"encapsulation": Encapsulation.GRE}
+    paths = (
+        path(1, gre_keys=GreKeys(0xFFFFFFFF, 1), **gre),
+        path(2, gre_keys=GreKeys(0, 0), gre_sequence=True, transmit=False, **gre),
+        path(3, gre_sequence=True, **gre),
+        path(4, **gre),
+    )
+    plane.program(node(paths))
+    assert plane.nodes() == (node(paths),)
+    assert [overhead(each) for each in paths] == [28, 32, 28, 24]
+
+
+@pytest.mark.parametrize("encapsulation", [Encapsulation.IP_IN_IP, Encapsulation.MINIMAL])
+@pytest.mark.parametrize("more", [{"gre_keys": GreKeys(1, 1)}, {"gre_sequence": True}])
+def test_only_gre_has_keys_and_numbers(plane, encapsulation, more):
+    with pytest.raises(DataPlaneError, match="only GRE"):
+        plane.program(node((path(1, encapsulation=encapsulation, **more),)))
 
 
 def test_two_copies_may_go_through_one_translator(plane):

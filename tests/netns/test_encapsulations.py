@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from scapy.layers.inet import IP, TCP
 
-from flowbind.model.binding import Encapsulation
+from flowbind.model.binding import Encapsulation, GreKeys
 from flowbind.model.tunnel import NodeForwarding
 from tests.dataplane.kernel import run
 from tests.netns.hosts import (
@@ -152,3 +152,52 @@ def test_each_path_of_a_node_has_its_own(end):
         assert {each[9] for each in second_wire.packets()} == {4}
     transfer(CN, MN)
     transfer(MN, CN)
+
+
+def keyed_at(host, keys, **changes):
+    """One path of the mobile node by GRE with these keys, which its two ends see crosswise."""
+    first, _second = node_at(host).paths
+    keys = keys if host == "ha" else GreKeys(keys.receive, keys.send)
+    gre = Encapsulation.GRE
+    return NodeForwarding(
+        HOME, (structs.replace(first, encapsulation=gre, gre_keys=keys, **changes),)
+    )
+
+
+@pytest.mark.rfc("6245", "5", "GX-8")
+def test_tcp_and_ping_by_gre_with_keys(end, offload):
+    keys = GreKeys(0xDEADBEEF, 7)
+    for host in ("ha", "mn"):
+        end(host).program(keyed_at(host, keys))
+    with listening("mn", "ha0") as wire:
+        assert ping("cn", CORRESPONDENT, HOME)
+        assert {each[20:28].hex() for each in wire.packets()} == {"20000800deadbeef"}
+    with listening("ha", "mn0") as wire:
+        assert ping("mn", HOME, CORRESPONDENT)
+        assert {each[20:28].hex() for each in wire.packets()} == {"2000080000000007"}
+    transfer(CN, MN)
+    transfer(MN, CN)
+    exchange(CN, MN, bytes(4000))
+    exchange(MN, CN, bytes(4000))
+
+
+@pytest.mark.rfc("2890", "2.2", "GK-3", "GK-4")
+def test_numbers_go_on_whatever_is_done_to_the_tunnel(end):
+    agent, mobile = end("ha"), end("mn")
+    node = keyed_at("ha", GreKeys(1, 1), gre_sequence=True)
+    agent.program(node)
+    mobile.program(keyed_at("mn", GreKeys(1, 1), gre_sequence=True))
+    with listening("mn", "ha0") as wire:
+        assert ping("cn", CORRESPONDENT, HOME)
+        agent.program(node)
+        assert ping("cn", CORRESPONDENT, HOME)
+        agent.reopen()
+        mobile.reopen()
+        assert ping("cn", CORRESPONDENT, HOME)
+        numbers = [int.from_bytes(each[28:32], "big") for each in wire.packets()]
+    assert numbers == list(range(15))
+    transfer(CN, MN)
+    transfer(MN, CN)
+    assert ping("cn", CORRESPONDENT, HOME)
+    for each in (agent, mobile):
+        assert each.counted("drop_gre_out_of_sequence") == 0

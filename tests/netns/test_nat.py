@@ -55,14 +55,20 @@ bid = {bid}
 access = "lte"
 encapsulation = "{encapsulation}"
 nat-traversal = "{traversal}"
+gre-key = {key}
 """
 NFT = "add table ip nat; add chain ip nat out {{ type nat hook postrouting priority 100; }}; \
 add rule ip nat out oifname ha0 meta l4proto udp masquerade to :{first}-{last}"
 
 
-def interface(name, bid, traversal="auto", encapsulation="ipip"):
+def interface(name, bid, traversal="auto", kind="ipip"):
+    encapsulation, _dash, key = kind.partition("-")
     return INTERFACE_TOML.format(
-        name=name, bid=bid, traversal=traversal, encapsulation=encapsulation
+        name=name,
+        bid=bid,
+        traversal=traversal,
+        encapsulation=encapsulation,
+        key=str(bool(key)).lower(),
     )
 
 
@@ -139,12 +145,12 @@ def dropped(daemon):
 @pytest.mark.rfc("3519", "4.6", "UT-HA-2")
 @pytest.mark.rfc("3519", "4.3", "UT-HA-6")
 @pytest.mark.rfc("3519", "4.8", "UT-HA-12", "UT-MN-3")
-@pytest.mark.parametrize("encapsulation", ["ipip", "gre", "minimal"])
-def test_tcp_and_ping_through_a_translator(agent, node, offload, encapsulation):
+@pytest.mark.parametrize("kind", ["ipip", "gre", "gre-key", "minimal"])
+def test_tcp_and_ping_through_a_translator(agent, node, offload, kind):
     home = agent()
-    mobile = node("mn", interface("ha2", 2, encapsulation=encapsulation))
+    mobile = node("mn", interface("ha2", 2, kind=kind))
     mobile.wait("a path that answers", lambda: mobile.counters().get("accepted", 0) > 0)
-    assert tunnels(home) == tunnels(mobile) == {2: f"udp-{encapsulation}"}
+    assert tunnels(home) == tunnels(mobile) == {2: f"udp-{kind}"}
     address, port = ends(home)[2]
     assert (address, 20000 <= port <= 20999) == (str(OUTSIDE), True)
     assert ping("cn", CORRESPONDENT, HOME)
@@ -156,6 +162,32 @@ def test_tcp_and_ping_through_a_translator(agent, node, offload, encapsulation):
     assert dropped(home) == dropped(mobile) == {}
     assert home.counters()["echo_answered"] > 0
     assert "path_dead" not in mobile.counters()
+
+
+@pytest.mark.rfc("3519", "4.7", "UT-HA-9")
+def test_three_paths_of_three_encapsulations(agent, node):
+    home = agent()
+    kinds = {1: "minimal", 2: "gre-key", 3: "udp-gre-key"}
+    mobile = node(
+        "mn",
+        interface("ha0", 1, kind="minimal"),
+        interface("ha1", 2, kind="gre-key"),
+        interface("ha2", 3, kind="gre-key"),
+    )
+    home.wait("all bindings", lambda: home.bids() == {1, 2, 3})
+    mobile.wait("three that are up", lambda: tunnels(mobile) == kinds)
+    assert tunnels(home) == kinds
+    keys = [each["gre_receive_key"] for each in home.ask("paths")["paths"]]
+    assert keys[0] is None
+    assert len(set(keys)) == 3
+    assert [each["gre_send_key"] for each in mobile.ask("paths")["paths"]] == keys
+    for _ in range(40):
+        exchange(CN, MN, b"each a flow")
+        exchange(MN, CN, b"each a flow")
+    for _ in range(5):
+        transfer(CN, MN)
+        transfer(MN, CN)
+    assert dropped(home) == dropped(mobile) == {}
 
 
 @pytest.mark.rfc("3519", "4.7", "UT-HA-9")
@@ -182,7 +214,7 @@ def test_a_path_in_udp_beside_one_that_is_not(agent, node):
 def test_two_nodes_behind_one_translator(agent, node):
     home = agent()
     node("mn", interface("ha2", 2))
-    node("mn2", interface("ha1", 2, encapsulation="gre"))
+    node("mn2", interface("ha1", 2, kind="gre"))
     home.wait("both nodes", lambda: len(home.ask("paths")["paths"]) == 2)
     (first, second) = home.ask("paths")["paths"]
     assert first["remote"] == second["remote"] == str(OUTSIDE)

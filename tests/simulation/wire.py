@@ -150,7 +150,9 @@ class Wire:
     def _answer(self, link: Link, probe: SendProbe) -> None:
         path = probe.path
         known = any(
-            each.remote == path.local and each.encapsulation is path.encapsulation
+            each.remote == path.local
+            and each.encapsulation is path.encapsulation
+            and each.gre_keys == path.gre_keys
             for each in self.agent.paths(probe.home_address)
         )
         if known and not link.silent_down and not self._lost():

@@ -139,7 +139,8 @@ def extensions() -> st.SearchStrategy[bytes]:
     modes = st.integers(0, 255).map(lambda reserved: framed(152, 0, bytes((3, reserved))))
     padding = st.just(b"\x00")
     known = padding | authentications | names | vendors | statuses | supports | agents | texts
-    known |= udp_tunnels | prefixes | modes
+    gre_keys = st.builds(lambda key: b"\x30\x00\x00\x04" + key, st.binary(min_size=4, max_size=4))
+    known |= udp_tunnels | prefixes | modes | gre_keys
     return anything | known | multipaths() | flow_bindings()
 
 

@@ -29,6 +29,8 @@ from flowbind.wire.extension import (
 )
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.generalized_authentication import GeneralizedAuthentication
+from flowbind.wire.gre_key import SUBTYPE as GRE_KEY_SUBTYPE
+from flowbind.wire.gre_key import GreKey
 from flowbind.wire.iana import ExtensionType, FlowAction, MultipathSubtype
 from flowbind.wire.multipath import Multipath
 from flowbind.wire.nai import NetworkAccessIdentifier
@@ -53,6 +55,7 @@ Keys = Mapping[int, tuple[SecurityAssociation, ...]]
 _INTERPRETED: Final = frozenset(map(int, ExtensionType))
 _SHORT_HEADER_OCTETS: Final = 2
 _UDP_TUNNEL_OCTETS: Final = 6
+_KEY_OCTETS: Final = 4
 
 
 class Part(Struct, frozen=True):
@@ -85,7 +88,7 @@ def _subtype_of(extension: Extension) -> int | None:
             return int(MultipathSubtype.MULTIPATH)
         case FlowBinding():
             return int(MultipathSubtype.FLOW_BINDING)
-        case ForeignAgentError() | UdpTunnelRequest() | UdpTunnelReply():
+        case ForeignAgentError() | UdpTunnelRequest() | UdpTunnelReply() | GreKey():
             return 0
         case (
             GeneralizedAuthentication()
@@ -175,6 +178,7 @@ def _fields_of_simple(
     | ForeignAgentError
     | ServiceSelection
     | DynamicHomeAgent
+    | GreKey
     | CriticalVendorExtension
     | NormalVendorExtension,
 ) -> tuple[Field, ...]:
@@ -192,6 +196,9 @@ def _fields_of_simple(
             fields = _foreign_agent_error(status)
         case ServiceSelection(identifier=identifier):
             fields = (Field("service", identifier, "Service", identifier),)
+        case GreKey(key=key):
+            octets = key.to_bytes(_KEY_OCTETS, "big")
+            fields = fields_of_other(int(ExtensionType.GRE_KEY), GRE_KEY_SUBTYPE, octets)
         case DynamicHomeAgent(home_agent=home_agent):
             fields = (Field("home_agent", str(home_agent), "Home Agent", str(home_agent)),)
         case CriticalVendorExtension() | NormalVendorExtension():

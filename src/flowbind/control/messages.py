@@ -142,6 +142,8 @@ class BindingRow(Struct, frozen=True, kw_only=True):
     remaining_s: float
     nai: str | None = None
     ipv6_prefixes: tuple[str, ...] = ()
+    gre_send_key: int | None = None
+    gre_receive_key: int | None = None
 
 
 class Bindings(Struct, frozen=True, tag="bindings"):
@@ -154,11 +156,11 @@ class PathRow(Struct, frozen=True, kw_only=True):
     """One tunnel. `state` is one of down, registering, up, deregistering, deregistered, dead.
 
     `home_address` is None as long as the mobile node has been given none. `rtt_ms` and `loss` (0 to
-    1) are measured by the mobile node while the path is up, else None. Only a tunnel in
-    UDP has ports. `mtu` is the largest packet that the node is sent in one piece, the same for all
-    of its paths, or that it sends. `path_mtu` is what a router on the way of this one said that it
-    takes with the outer headers, `error` what one said last of packets that did not arrive, and
-    `error_ago_s` when; None if none did within ten minutes.
+    1) are measured by the mobile node while the path is up, else None. Only a tunnel in UDP has
+    ports, and only GRE may have keys. `mtu` is the largest packet that the node is sent in one
+    piece, the same for all of its paths, or that it sends. `path_mtu` is what a router on the way
+    of this one said that it takes with the outer headers, `error` what one said last of packets
+    that did not arrive, and `error_ago_s` when; None if none did within ten minutes.
     """
 
     home_address: str | None
@@ -173,6 +175,8 @@ class PathRow(Struct, frozen=True, kw_only=True):
     loss: float | None = None
     local_port: int | None = None
     remote_port: int | None = None
+    gre_send_key: int | None = None
+    gre_receive_key: int | None = None
     mtu: int | None = None
     path_mtu: int | None = None
     error: str | None = None

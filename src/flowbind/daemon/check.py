@@ -65,6 +65,8 @@ class InterfaceReport(Struct, frozen=True, kw_only=True):
     encapsulation: str
     home: str
     nat_traversal: str
+    gre_key: bool
+    gre_sequence: bool
 
 
 class LabelWeight(Struct, frozen=True):
@@ -145,6 +147,7 @@ class HomeAgentReport(_Host, frozen=True, kw_only=True, tag_field="role", tag="h
     advertisement_interval_s: float
     address_pool: tuple[str, ...]
     encapsulations: tuple[str, ...]
+    gre_sequence: bool
     nat_traversal: bool
     udp_forced: bool
     keepalive_interval_s: int
@@ -287,6 +290,7 @@ def _describe_home_agent(settings: HomeAgentSettings) -> HomeAgentReport:
         advertisement_interval_s=config.advertisement_interval_s,
         address_pool=tuple(map(str, config.address_pool)),
         encapsulations=tuple(each.value for each in config.encapsulations),
+        gre_sequence=config.gre_sequence,
         nat_traversal=config.nat_traversal,
         udp_forced=config.udp_forced,
         keepalive_interval_s=config.keepalive_interval_s,
@@ -348,6 +352,8 @@ def _interface_reports(interfaces: tuple[InterfaceConfig, ...]) -> tuple[Interfa
             encapsulation=each.encapsulation.value,
             home=each.home.value,
             nat_traversal=each.nat_traversal.value,
+            gre_key=each.gre_key,
+            gre_sequence=each.gre_sequence,
         )
         for each in interfaces
     )
@@ -401,7 +407,8 @@ def _home_agent_text(report: HomeAgentReport) -> Iterator[str]:
     yield f"  notifications  {_HEARD[report.notifications]}"
     yield f"  interfaces     {', '.join(report.interfaces or ['all that are up'])}"
     yield f"  short cut      {_SHORT_CUTS[report.shortcut, report.shortcut_out]}"
-    yield f"  tunnels        {', '.join(report.encapsulations)}"
+    numbered = "; GRE packets are numbered" if report.gre_sequence else ""
+    yield f"  tunnels        {', '.join(report.encapsulations)}{numbered}"
     yield f"  home link      {_home_link_text(report)}"
     if report.require_aaa:
         yield "  AAA            every request needs a Mobile-AAA authenticator"
@@ -520,13 +527,18 @@ def _mobile_node_text(report: MobileNodeReport) -> Iterator[str]:
             f"BID {each.bid}",
             f"label {each.label}",
             each.access,
-            each.encapsulation + _IN_UDP[each.nat_traversal],
+            each.encapsulation + _gre_text(each) + _IN_UDP[each.nat_traversal],
             f"weight {each.weight}",
             f"{each.share:.0%} of the flows without a rule",
         )
         for each in report.interfaces
     ]
     yield from _columns(rows)
+
+
+def _gre_text(interface: InterfaceReport) -> str:
+    key = " with a key" if interface.gre_key else ""
+    return key + (", numbered" if interface.gre_sequence else "")
 
 
 def _home_text(report: MobileNodeReport) -> str:

@@ -91,6 +91,7 @@ _HOME_AGENT_KEYS: Final = (
     Key("advertisement-interval", "advertisement_interval_s", values.duration("4s", "30m")),
     Key("address-pool", "address_pool", values.pool),
     Key("encapsulations", "encapsulations", _ENCAPSULATIONS),
+    Key("gre-sequence", "gre_sequence", values.switch),
     Key("nat-traversal", "nat_traversal", values.switch),
     Key("udp-forced", "udp_forced", values.switch),
     Key("keepalive-interval", "keepalive_interval_s", values.whole_seconds("10s", "110s")),
@@ -138,6 +139,8 @@ _INTERFACE_KEYS: Final = (
     Key("access", "access_technology", values.access, required=True),
     Key("weight", "weight", values.weight),
     Key("encapsulation", "encapsulation", values.member_of(Encapsulation)),
+    Key("gre-key", "gre_key", values.switch),
+    Key("gre-sequence", "gre_sequence", values.switch),
     Key("home", "home", values.member_of(HomeDetection)),
     Key("nat-traversal", "nat_traversal", values.member_of(NatTraversal)),
 )
@@ -342,6 +345,10 @@ class _Reader:
                     self._findings.problem(where, what)
             if found.get("name") == device:
                 self._findings.problem(where, "name: this is the daemon's own device")
+            by_gre = found.get("encapsulation") is Encapsulation.GRE
+            for key, field in (("gre-key", "gre_key"), ("gre-sequence", "gre_sequence")):
+                if found.get(field) and not by_gre:
+                    self._findings.problem(where, f'{key}: only with encapsulation = "gre"')
             found.setdefault("label", found.get("bid"))
             interfaces.append(found)
         if not 1 <= len(interfaces) <= MAX_PATHS:

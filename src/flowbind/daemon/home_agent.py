@@ -244,6 +244,8 @@ class HomeAgentRole:
             weight=path.weight,
             local_port=path.local_port if path.in_udp else None,
             remote_port=path.remote_port if path.in_udp else None,
+            gre_send_key=path.gre_keys.send if path.gre_keys else None,
+            gre_receive_key=path.gre_keys.receive if path.gre_keys else None,
         )
         return with_state(row, self._engine.tunnel_errors.state(home_address, path))
 

@@ -294,6 +294,7 @@ class MobileNodeRole:
     def _path_row(self, interface: Interface) -> PathRow:
         config, keepalive, tunnel = interface.config, interface.keepalive, interface.tunnel
         local = tunnel.local if tunnel else interface.address
+        keys = interface.binding.gre_keys if interface.binding else None
         if interface.state is State.HOME:
             local = self.home_address
         deregistered = interface.state is State.DOWN and not interface.wanted
@@ -311,6 +312,8 @@ class MobileNodeRole:
             loss=round(keepalive.loss, 4) if measured else None,
             local_port=tunnel.local_port if tunnel and tunnel.in_udp else None,
             remote_port=tunnel.remote_port if tunnel and tunnel.in_udp else None,
+            gre_send_key=keys.send if keys else None,
+            gre_receive_key=keys.receive if keys else None,
         )
         if tunnel is None or self.home_address is None:
             return row

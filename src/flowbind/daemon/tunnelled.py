@@ -1,4 +1,4 @@
-"""Outer headers of what a daemon sends into a tunnel itself (RFC 2003, 2004, 2784, 3519)."""
+"""Outer headers of what a daemon sends into a tunnel itself (RFC 2003, 2004, 2784, 2890, 3519)."""
 
 import struct
 from typing import Final
@@ -8,16 +8,18 @@ from flowbind.model.tunnel import Path
 from flowbind.wire.iana import MessageType
 from flowbind.wire.ipv4 import Packet, checksum_of
 
-_GRE_IPV4: Final = bytes.fromhex("00000800")
 _IP_IN_IP: Final = 4
-_GRE: Final = 47
+_GRE_PROTOCOL: Final = 47
 _MINIMAL: Final = 55
+_GRE: Final = struct.Struct("!HH")
+_KEY_PRESENT: Final = 0x2000
+_IPV4: Final = 0x0800
 _DS_MASK: Final = 0xFC
 _UDP: Final = 17
 _UDP_TUNNEL: Final = struct.Struct("!HHHHBBH")
 """UDP, without a checksum, and MIP Tunnel Data (RFC 3519 3.3)."""
 
-_IPV4: Final = struct.Struct("!2sH5sBH4s4s")
+_HEADER: Final = struct.Struct("!2sH5sBH4s4s")
 """What stays, Total Length, what stays, Protocol, Header Checksum and the addresses."""
 _WITHOUT_OPTIONS: Final = 0x45
 _MORE_OR_OFFSET: Final = 0x3FFF
@@ -30,10 +32,17 @@ def tunnelled(path: Path, inner: bytes) -> bytes:
     if path.encapsulation is Encapsulation.MINIMAL and _may_be_minimal(inner):
         return _minimal(path, inner)
     is_gre = path.encapsulation is Encapsulation.GRE
-    data = _GRE_IPV4 + inner if is_gre else inner
-    protocol, data = _in_udp(path, _GRE if is_gre else _IP_IN_IP, data)
+    data = _gre_header(path) + inner if is_gre else inner
+    protocol, data = _in_udp(path, _GRE_PROTOCOL if is_gre else _IP_IN_IP, data)
     traffic_class = inner[1] & _DS_MASK
     return Packet(path.local, path.remote, protocol, data, traffic_class=traffic_class).encode()
+
+
+def _gre_header(path: Path) -> bytes:
+    """Without a sequence number, which each packet may have or not (RFC 2890 2.2)."""
+    if path.gre_keys is None:
+        return _GRE.pack(0, _IPV4)
+    return _GRE.pack(_KEY_PRESENT, _IPV4) + path.gre_keys.send.to_bytes(4, "big")
 
 
 def _in_udp(path: Path, protocol: int, data: bytes) -> tuple[int, bytes]:
@@ -54,19 +63,19 @@ def _may_be_minimal(inner: bytes) -> bool:
 
 def _minimal(path: Path, inner: bytes) -> bytes:
     """RFC 2004 3: the header stays but for its addresses, and the forwarding header follows it."""
-    first, _length, middle, protocol, _checksum, source, destination = _IPV4.unpack_from(inner)
+    first, _length, middle, protocol, _checksum, source, destination = _HEADER.unpack_from(inner)
     present = source != path.local.packed
     flags, behind = (_SOURCE_PRESENT, source) if present else (0, b"")
 
     def forwarding(checksum: int) -> bytes:
         return _FORWARDING.pack(protocol, flags, checksum, destination) + behind
 
-    payload = forwarding(checksum_of(forwarding(0))) + inner[_IPV4.size :]
+    payload = forwarding(checksum_of(forwarding(0))) + inner[_HEADER.size :]
     outer_protocol, data = _in_udp(path, _MINIMAL, payload)
-    length = _IPV4.size + len(data)
+    length = _HEADER.size + len(data)
 
     def header(checksum: int) -> bytes:
         ends = path.local.packed, path.remote.packed
-        return _IPV4.pack(first, length, middle, outer_protocol, checksum, *ends)
+        return _HEADER.pack(first, length, middle, outer_protocol, checksum, *ends)
 
     return header(checksum_of(header(0))) + data

@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import structs
 
 from flowbind.dataplane.base import DataPlaneError, Reconciliation
+from flowbind.model.binding import Encapsulation
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, MAX_WEIGHT, PLAIN_BID, NodeForwarding, Path
 from flowbind.wire.flow_binding import MAX_BIDS
@@ -36,16 +37,22 @@ def check(node: NodeForwarding) -> None:
     if len(node.rules) > MAX_RULES:
         raise DataPlaneError(f"{node.home_address}: {len(node.rules)} rules, {MAX_RULES} at most")
     for path in node.paths:
-        if not 1 <= path.weight <= MAX_WEIGHT:
-            raise DataPlaneError(f"{node.home_address}: weight {path.weight} of BID {path.bid}")
-    if any((path.local_port == 0) is not (path.remote_port == 0) for path in node.paths):
-        raise DataPlaneError(f"{node.home_address}: a tunnel in UDP has a port at both ends")
+        _check_path(node, path)
     ends = {_place(path) if path.bid == PLAIN_BID else path.bid for path in node.paths}
     if len(ends) != len(node.paths):
         raise DataPlaneError(f"{node.home_address}: two paths have one BID, or none and one tunnel")
     for rule in node.rules:
         if len(rule.bids) > MAX_BIDS:
             raise DataPlaneError(f"{node.home_address}: a rule of more than {MAX_BIDS} BIDs")
+
+
+def _check_path(node: NodeForwarding, path: Path) -> None:
+    if not 1 <= path.weight <= MAX_WEIGHT:
+        raise DataPlaneError(f"{node.home_address}: weight {path.weight} of BID {path.bid}")
+    if (path.local_port == 0) is not (path.remote_port == 0):
+        raise DataPlaneError(f"{node.home_address}: a tunnel in UDP has a port at both ends")
+    if path.encapsulation is not Encapsulation.GRE and (path.gre_keys or path.gre_sequence):
+        raise DataPlaneError(f"{node.home_address}: only GRE has keys and sequence numbers")
 
 
 def normalised(node: NodeForwarding) -> NodeForwarding:

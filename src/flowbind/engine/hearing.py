@@ -1,9 +1,10 @@
 """What both engines do with a datagram first: decode it, and see that they know all of it."""
 
 from flowbind.wire.errors import WireError
-from flowbind.wire.extension import FIRST_SKIPPABLE_TYPE, UnknownExtension
+from flowbind.wire.extension import FIRST_SKIPPABLE_TYPE, Extension, UnknownExtension
+from flowbind.wire.gre_key import GreKey
 from flowbind.wire.message import Message, decode
-from flowbind.wire.registration import RegistrationReply
+from flowbind.wire.registration import RegistrationReply, RegistrationRequest
 from flowbind.wire.udp_tunnel import UdpTunnelReply
 
 
@@ -15,11 +16,16 @@ def understood(payload: bytes) -> Message:
     """
     message = decode(payload)
     for each in message.extensions:
-        unknown = isinstance(each, UnknownExtension) and each.type < FIRST_SKIPPABLE_TYPE
-        # A home agent says that one, and never hears it.
-        if unknown or (
-            isinstance(each, UdpTunnelReply) and not isinstance(message, RegistrationReply)
-        ):
+        if _means_nothing(each, message):
             kind = each.encode()[0]
             raise WireError("unknown-extension", f"type {kind} means nothing here")
     return message
+
+
+def _means_nothing(extension: Extension, message: Message) -> bool:
+    if isinstance(extension, UdpTunnelReply):
+        # A home agent says that one, and never hears it.
+        return not isinstance(message, RegistrationReply)
+    if isinstance(extension, GreKey):
+        return not isinstance(message, RegistrationRequest | RegistrationReply)
+    return isinstance(extension, UnknownExtension) and extension.type < FIRST_SKIPPABLE_TYPE

@@ -21,6 +21,13 @@ class Encapsulation(StrEnum):
     MINIMAL = "minimal"
 
 
+class GreKeys(Struct, frozen=True, gc=False):
+    """The keys of a GRE tunnel (RFC 6245): of what we send, and of what we receive."""
+
+    send: int
+    receive: int
+
+
 class UdpEnd(Struct, frozen=True, gc=False):
     """The node's end of a tunnel in UDP (RFC 3519).
 
@@ -48,7 +55,7 @@ class Binding(Struct, frozen=True, omit_defaults=True, gc=False):
     `bid` is None for a plain RFC 5944 binding. A node has one of them, or with the S bit several,
     each with another care-of address. `expires_at` is Unix time in seconds. `source` and
     `source_port` are where the last request came from, at a home agent that may speak first.
-    `udp` is where its tunnel ends if that is in UDP (RFC 3519).
+    `udp` is where its tunnel ends if that is in UDP (RFC 3519), `gre_keys` are those of one by GRE.
     `revocation` is the timestamp by which it agreed to tell of a revocation (RFC 3543), None if it
     did not.
     """
@@ -68,6 +75,7 @@ class Binding(Struct, frozen=True, omit_defaults=True, gc=False):
     revocation: int | None = None
     broadcasts: Broadcasts = Broadcasts.NONE
     udp: UdpEnd | None = None
+    gre_keys: GreKeys | None = None
 
 
 class Contact(Struct, frozen=True, omit_defaults=True, gc=False):

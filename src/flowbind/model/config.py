@@ -112,6 +112,7 @@ class HomeAgentConfig(Struct, frozen=True):
     advertisement_interval_s: float = 600.0
     address_pool: tuple[IPv4Network, ...] = ()
     encapsulations: tuple[Encapsulation, ...] = tuple(Encapsulation)
+    gre_sequence: bool = False
     nat_traversal: bool = False
     udp_forced: bool = False
     keepalive_interval_s: int = 110
@@ -160,6 +161,8 @@ class InterfaceConfig(Struct, frozen=True):
     encapsulation: Encapsulation = Encapsulation.IP_IN_IP
     home: HomeDetection = HomeDetection.AUTO
     nat_traversal: NatTraversal = NatTraversal.OFF
+    gre_key: bool = False
+    gre_sequence: bool = False
 
 
 class MobileNodeConfig(Struct, frozen=True):

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Network
 
 from msgspec import Struct
 
-from flowbind.model.binding import Encapsulation
+from flowbind.model.binding import Encapsulation, GreKeys
 from flowbind.model.flow import FlowRule
 
 PLAIN_BID = 0
@@ -34,6 +34,9 @@ have them goes into the same tunnel by IP-in-IP (RFC 2004 3)."""
 TUNNEL_OVERHEAD = max(_OVERHEAD.values())
 """Octets of the largest outer headers of a path that is not in UDP."""
 
+_GRE_WORD_OCTETS = 4
+"""What a key takes, and a sequence number (RFC 2890 2)."""
+
 MAX_PATHS = 8
 MAX_RULES = 64
 MAX_PREFIXES = 8
@@ -50,6 +53,9 @@ class Path(Struct, frozen=True, omit_defaults=True):
 
     With `local_port` and `remote_port` the tunnel is in UDP (RFC 3519). As long as nothing is sent
     into such a one, what arrives may also be without UDP.
+
+    With `gre_keys` packets by GRE have a key (RFC 2890); as long as nothing is sent, what arrives
+    may have any, or none. `gre_sequence` numbers those that are sent.
     """
 
     bid: int
@@ -62,6 +68,8 @@ class Path(Struct, frozen=True, omit_defaults=True):
     transmit: bool = True
     local_port: int = 0
     remote_port: int = 0
+    gre_keys: GreKeys | None = None
+    gre_sequence: bool = False
 
     @property
     def in_udp(self) -> bool:
@@ -71,12 +79,14 @@ class Path(Struct, frozen=True, omit_defaults=True):
     @property
     def kind(self) -> str:
         """How its packets travel, in a word."""
-        return tunnel_word(self.encapsulation, in_udp=self.in_udp)
+        keyed = self.gre_keys is not None
+        return tunnel_word(self.encapsulation, in_udp=self.in_udp, keyed=keyed)
 
 
-def tunnel_word(encapsulation: Encapsulation, *, in_udp: bool) -> str:
-    """Say how packets travel: ipip, gre or minimal, with udp- in front if that is in UDP."""
-    return f"udp-{encapsulation.value}" if in_udp else encapsulation.value
+def tunnel_word(encapsulation: Encapsulation, *, in_udp: bool, keyed: bool) -> str:
+    """Say how packets travel: ipip, gre, gre-key or minimal, in UDP with udp- in front."""
+    word = f"{encapsulation.value}-key" if keyed else encapsulation.value
+    return f"udp-{word}" if in_udp else word
 
 
 def overhead_by(encapsulation: Encapsulation, *, in_udp: bool) -> int:
@@ -86,7 +96,8 @@ def overhead_by(encapsulation: Encapsulation, *, in_udp: bool) -> int:
 
 def overhead(path: Path) -> int:
     """Return how many octets a path puts in front of a packet at most."""
-    return overhead_by(path.encapsulation, in_udp=path.in_udp)
+    words = (path.gre_keys is not None) + path.gre_sequence
+    return overhead_by(path.encapsulation, in_udp=path.in_udp) + words * _GRE_WORD_OCTETS
 
 
 @unique

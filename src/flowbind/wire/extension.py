@@ -19,6 +19,7 @@ from flowbind.wire.dynamic_home_agent import ADDRESS_OCTETS, DynamicHomeAgent
 from flowbind.wire.errors import WireError
 from flowbind.wire.flow_binding import FlowBinding
 from flowbind.wire.generalized_authentication import GeneralizedAuthentication
+from flowbind.wire.gre_key import GreKey
 from flowbind.wire.iana import (
     DynamicHomeAgentSubtype,
     ExtensionType,
@@ -49,6 +50,7 @@ _NORMAL_VENDOR: Final = int(ExtensionType.NORMAL_VENDOR)
 _DUAL_STACK: Final = int(ExtensionType.DUAL_STACK)
 _DYNAMIC_HOME_AGENT: Final = int(ExtensionType.DYNAMIC_HOME_AGENT)
 _DYNAMIC_HOME_AGENT_SUBTYPES: Final = frozenset(map(int, DynamicHomeAgentSubtype))
+_GRE_KEY: Final = int(ExtensionType.GRE_KEY)
 _UDP_TUNNEL_REPLY: Final = int(ExtensionType.UDP_TUNNEL_REPLY)
 _UDP_TUNNEL_REQUEST: Final = int(ExtensionType.UDP_TUNNEL_REQUEST)
 _SPEAKERS: Final = frozenset(map(int, MessageStringSubtype))
@@ -213,6 +215,7 @@ Extension = (
     | DualStack
     | UdpTunnelRequest
     | UdpTunnelReply
+    | GreKey
     | CriticalVendorExtension
     | NormalVendorExtension
     | UnknownExtension
@@ -390,6 +393,13 @@ def _udp_tunnel_reply(_subtype: int | None, data: bytes) -> Extension:
         return UnknownExtension(_UDP_TUNNEL_REPLY, data)
 
 
+def _gre_key(subtype: int | None, data: bytes) -> Extension:
+    try:
+        return GreKey.decode(subtype, data)
+    except WireError:
+        return UnknownExtension(_GRE_KEY, data, subtype)
+
+
 def _whole(decode: Callable[[bytes], Extension]) -> Callable[[int | None, bytes], Extension]:
     """Make a decoder of all data, for a type without subtypes."""
     return lambda _subtype, data: decode(data)
@@ -409,5 +419,6 @@ _DECODERS: Final[dict[int, Callable[[int | None, bytes], Extension]]] = {
     _MESSAGE_STRING: _message_string,
     _UDP_TUNNEL_REQUEST: _udp_tunnel_request,
     _UDP_TUNNEL_REPLY: _udp_tunnel_reply,
+    _GRE_KEY: _gre_key,
     int(ExtensionType.SERVICE_SELECTION): _whole(ServiceSelection.decode),
 }

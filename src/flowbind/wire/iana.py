@@ -95,6 +95,7 @@ class ExtensionType(IntEnum):
     CRITICAL_VENDOR = 38
     UDP_TUNNEL_REPLY = 44
     FA_ERROR = 45
+    GRE_KEY = 48
     NAI = 131
     CHALLENGE = 132
     NORMAL_VENDOR = 134

@@ -4,7 +4,7 @@ import ctypes
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from flowbind.model.binding import Encapsulation
+from flowbind.model.binding import Encapsulation, GreKeys
 from flowbind.model.decision import PROTOCOLS_WITH_PORTS, PROTOCOLS_WITH_SPI, usable_bid
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_PATHS, MAX_RULES, Balance, NodeForwarding, Path
@@ -16,6 +16,9 @@ PATH_NONE: Final = 255
 PATH_DROP: Final = 254
 PATH_BY_PACKET: Final = 253
 RULE_NONE: Final = 255
+
+PATH_KEYED: Final = 1
+PATH_NUMBERED: Final = 2
 
 NEEDS_PORTS: Final = 1
 NEEDS_SPI: Final = 2
@@ -40,6 +43,9 @@ COUNTERS: Final = (
     "drop_encapsulation_mismatch",
     "drop_malformed",
     "drop_gre_unsupported",
+    "drop_gre_key",
+    "drop_gre_checksum",
+    "drop_gre_out_of_sequence",
     "drop_minimal_checksum",
     "drop_decapsulation_failed",
     "drop_congestion_mark",
@@ -81,9 +87,12 @@ class PathValue(ctypes.Structure):
         ("weight", ctypes.c_uint8),
         ("label", ctypes.c_uint8),
         ("transmit", ctypes.c_uint8),
-        ("reserved", ctypes.c_uint8 * 3),
+        ("gre", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8 * 2),
         ("local_port", ctypes.c_uint8 * 2),
         ("remote_port", ctypes.c_uint8 * 2),
+        ("send_key", ctypes.c_uint8 * 4),
+        ("receive_key", ctypes.c_uint8 * 4),
     )
 
 
@@ -234,7 +243,11 @@ def _port_octets(port: int) -> ctypes.Array[ctypes.c_uint8]:
     return (ctypes.c_uint8 * 2)(*port.to_bytes(2, "big"))
 
 
-def _port(field: ctypes.Array[ctypes.c_uint8]) -> int:
+def _key_octets(key: int) -> ctypes.Array[ctypes.c_uint8]:
+    return (ctypes.c_uint8 * 4)(*key.to_bytes(4, "big"))
+
+
+def _number(field: ctypes.Array[ctypes.c_uint8]) -> int:
     return int.from_bytes(bytes(field), "big")
 
 
@@ -254,8 +267,11 @@ def pack_path(path: Path, ifindex: int) -> PathValue:
         path.weight,
         path.label,
         int(path.transmit),
+        gre=(path.gre_keys is not None) * PATH_KEYED | path.gre_sequence * PATH_NUMBERED,
         local_port=_port_octets(path.local_port),
         remote_port=_port_octets(path.remote_port),
+        send_key=_key_octets(path.gre_keys.send if path.gre_keys else 0),
+        receive_key=_key_octets(path.gre_keys.receive if path.gre_keys else 0),
     )
 
 
@@ -312,6 +328,7 @@ def balance_of(value: NodeValue) -> Balance:
 
 def unpack_path(value: PathValue, interface: str | None) -> Path:
     """Turn a struct path back into a path."""
+    keys = GreKeys(_number(value.send_key), _number(value.receive_key))
     return Path(
         bid=value.bid,
         local=address(value.local),
@@ -321,8 +338,10 @@ def unpack_path(value: PathValue, interface: str | None) -> Path:
         label=value.label,
         weight=value.weight,
         transmit=bool(value.transmit),
-        local_port=_port(value.local_port),
-        remote_port=_port(value.remote_port),
+        local_port=_number(value.local_port),
+        remote_port=_number(value.remote_port),
+        gre_keys=keys if value.gre & PATH_KEYED else None,
+        gre_sequence=bool(value.gre & PATH_NUMBERED),
     )
 
 

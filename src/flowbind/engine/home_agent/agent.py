@@ -31,6 +31,7 @@ from flowbind.engine.home_agent.bindings import (
     deregistered,
     left_with,
     registered,
+    renewed,
 )
 from flowbind.engine.home_agent.broadcasting import Broadcasting
 from flowbind.engine.home_agent.denials import Denials
@@ -43,6 +44,7 @@ from flowbind.engine.home_agent.flows import (
     replaced,
 )
 from flowbind.engine.home_agent.foreign_agents import ForeignAgents
+from flowbind.engine.home_agent.gre_keys import GreKeying
 from flowbind.engine.home_agent.home_link import HomeLink
 from flowbind.engine.home_agent.identity import UNKNOWN, Identities
 from flowbind.engine.home_agent.initiative import Initiative
@@ -113,6 +115,7 @@ class HomeAgent:
         self._expiries: Deadlines[IPv4Address] = Deadlines()
         self._repairs: Deadlines[IPv4Address] = Deadlines()
         self._denials = Denials()
+        self._gre_keying = GreKeying()
         self._foreign_agents = ForeignAgents(config.foreign_agents)
         self._initiative = Initiative(
             config, self.identities.entries, self.records, self.statistics
@@ -214,7 +217,7 @@ class HomeAgent:
         record = self.identities.begun(entry, message.home_address, before)
         nonce = self._nonces() if association.replay is Replay.NONCES else None
         simultaneous = _wants_simultaneous(request) and entry.simultaneous_bindings
-        traversal = traversal_of(message, event, self.config) if lifetime_s else None
+        traversal = self._traversal(event, request, record) if lifetime_s else None
         # 3.8 of RFC 5454: a deregistration takes prefixes with the last binding alone.
         dual_stack = dual_stack_of(message, entry) if lifetime_s else DualStack(record.prefixes)
         after = self._granted(
@@ -246,6 +249,11 @@ class HomeAgent:
         if forwards_alike(record, after):
             return [save, reply, *told]
         return [self._forwarding(entry, after), save, reply, *told, *_news(record, after)]
+
+    def _traversal(self, event: Received, request: Request, record: NodeRecord) -> Traversal:
+        message = request.message
+        traversal = traversal_of(message, event, self.config)
+        return self._gre_keying.assigned(traversal, renewed(record, message, request.multipath))
 
     def _granted(
         self,
@@ -322,6 +330,7 @@ class HomeAgent:
         self.records[after.home_address] = after
         self._initiative.revocations.follow(after)
         self._broadcasting.follow(after)
+        self._gre_keying.follow(after)
         if after.bindings:
             first = min([each.expires_at for each in after.bindings])
             self._expiries.set(after.home_address, first)

@@ -77,6 +77,7 @@ def registered(
         label=multipath.label if multipath else 0,
         broadcasts=_broadcasts(request) if broadcasts else Broadcasts.NONE,
         udp=traversal.udp,
+        gre_keys=traversal.gre_keys,
     )
     if multipath is None:
         return _placed(record.bindings, binding) if simultaneous else (binding,)
@@ -96,6 +97,21 @@ def left_with(record: NodeRecord, bindings: Bindings) -> NodeRecord:
     if bindings:
         return structs.replace(record, bindings=bindings)
     return structs.replace(record, bindings=(), rules=(), prefixes=())
+
+
+def renewed(
+    record: NodeRecord, request: RegistrationRequest, multipath: Multipath | None
+) -> Binding | None:
+    """Return the binding that a registration renews, None if it makes a new one."""
+    if multipath is None:
+        same = (
+            each
+            for each in record.bindings
+            if each.bid is None and each.care_of_address == request.care_of_address
+        )
+    else:
+        same = (each for each in record.bindings if each.bid == multipath.bid)
+    return next(same, None)
 
 
 def changes_kind(record: NodeRecord, multipath: Multipath | None) -> bool:

@@ -1,6 +1,6 @@
 """From a node's record to what the data plane forwards by."""
 
-from flowbind.model.binding import Binding, NodeRecord
+from flowbind.model.binding import Binding, Encapsulation, NodeRecord
 from flowbind.model.config import HomeAgentConfig, MobileNodeEntry
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import PLAIN_BID, NodeForwarding, Path
@@ -39,6 +39,8 @@ def _path(config: HomeAgentConfig, weights: dict[int, int], binding: Binding) ->
         weight=weights.get(binding.label, 1),
         local_port=MOBILE_IP_PORT if udp else 0,
         remote_port=udp.port if udp else 0,
+        gre_keys=binding.gre_keys,
+        gre_sequence=config.gre_sequence and binding.encapsulation is Encapsulation.GRE,
     )
 
 
@@ -74,4 +76,5 @@ def _forward_alike(before: Binding, after: Binding) -> bool:
         and before.encapsulation is after.encapsulation
         and before.care_of_address == after.care_of_address
         and before.udp == after.udp
+        and before.gre_keys == after.gre_keys
     )

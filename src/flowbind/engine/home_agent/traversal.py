@@ -6,14 +6,17 @@ Then the tunnel ends where the request came from, if the node has asked for that
 
 from typing import Final
 
+from msgspec import structs
+
 from flowbind.engine.home_agent.validation import KIND, check_tunnel_end
 from flowbind.engine.refusal import Refused
 from flowbind.events import Received
 from flowbind.frozen import Frozen
-from flowbind.model.binding import Encapsulation, UdpEnd
+from flowbind.model.binding import Encapsulation, GreKeys, UdpEnd
 from flowbind.model.config import HomeAgentConfig
+from flowbind.wire.gre_key import GreKey
 from flowbind.wire.iana import ReplyCode, RequestFlag
-from flowbind.wire.message import split_at_authentication
+from flowbind.wire.message import first, split_at_authentication
 from flowbind.wire.registration import RegistrationRequest
 from flowbind.wire.udp_tunnel import (
     TUNNELLING_DECLINED,
@@ -35,19 +38,28 @@ _BY_PROTOCOL: Final = {
 
 
 class Traversal(Frozen, frozen=True):
-    """How packets travel, `udp` if it is in UDP to there, and what the reply says of that."""
+    """How packets travel, `udp` if it is in UDP to there, and what the reply says of that.
+
+    `asked_gre_key` is what a request for a GRE tunnel with keys says; who assigns them fills in
+    `gre_keys`.
+    """
 
     encapsulation: Encapsulation
     udp: UdpEnd | None = None
-    told: tuple[UdpTunnelReply, ...] = ()
+    told: tuple[UdpTunnelReply | GreKey, ...] = ()
+    asked_gre_key: int | None = None
+    gre_keys: GreKeys | None = None
 
 
 def encapsulation_of(request: RegistrationRequest, config: HomeAgentConfig) -> Encapsulation:
     """Return the encapsulation that the M and G bits ask for. Raises Refused (139).
 
-    Of a node that takes both GRE is for all of its packets, the other for some.
+    Of a node that takes both GRE is for all of its packets, the other for some. A GRE Key extension
+    asks for GRE, whatever the bits say (RFC 6245 4.2).
     """
     asked = [each for each, flag in _BY_FLAG.items() if flag in request.flags]
+    if first(request, GreKey):
+        asked = [Encapsulation.GRE]
     if not asked:
         return Encapsulation.IP_IN_IP
     granted = [each for each in asked if each in config.encapsulations]
@@ -60,6 +72,31 @@ def traversal_of(
     request: RegistrationRequest, event: Received, config: HomeAgentConfig
 ) -> Traversal:
     """Decide for a registration that is sound otherwise. Raises Refused."""
+    asked_key = _gre_key(request)
+    traversal = _traversal(request, event, config)
+    if traversal.encapsulation is not Encapsulation.GRE:
+        return traversal
+    return structs.replace(traversal, asked_gre_key=asked_key)
+
+
+def _gre_key(request: RegistrationRequest) -> int | None:
+    """Return the key that is asked with. Raises Refused (134).
+
+    RFC 6245 4.1: a foreign agent puts it behind what the node has authenticated, for its own
+    care-of address. For a co-located one only the node may.
+    """
+    protected, _authentication, exposed = split_at_authentication(request, KIND)
+    own, others = (
+        next((each.key for each in part if isinstance(each, GreKey)), None)
+        for part in (protected, exposed)
+    )
+    wanted, misplaced = (own, others) if _CO_LOCATED in request.flags else (others, own)
+    if misplaced is not None:
+        raise Refused("gre-key-misplaced", ReplyCode.POORLY_FORMED_REQUEST)
+    return wanted
+
+
+def _traversal(request: RegistrationRequest, event: Received, config: HomeAgentConfig) -> Traversal:
     asked = _asked(request) if config.nat_traversal else None
     translated = event.source != request.care_of_address
     if asked is None or asked.through_foreign_agent:

@@ -165,7 +165,7 @@ class Answers:
                 for interface in self._interfaces.values():
                     if interface.binding:
                         _hold(interface, _renewed(interface.binding, sent, lifetime_s), sent)
-                self._follow_udp(sent)
+                self._follow_tunnel(sent)
                 return [Log("info", "every path renewed by one request")]
             case Aim.DEREGISTER:
                 return self._on_deregistered(intent.interface, now)
@@ -215,12 +215,12 @@ class Answers:
                 news.append(Log("warning", text))
         return news
 
-    def _follow_udp(self, sent: Sent) -> None:
-        """What a request about all paths says of UDP is about the one that it was sent through."""
+    def _follow_tunnel(self, sent: Sent) -> None:
+        """What a request about all paths says of UDP and keys is about the one it was sent by."""
         interface, udp = sent.via, sent.udp if sent.in_udp else None
         if interface.binding is None:
             return
-        interface.binding = structs.replace(interface.binding, udp=udp)
+        interface.binding = structs.replace(interface.binding, udp=udp, gre_keys=sent.gre_keys)
         pace(interface.keepalive, sent, self._registration.config.probe_interval_s)
         if interface.tunnel:
             path = path_of(interface.config, self._registration.identity, interface.binding)

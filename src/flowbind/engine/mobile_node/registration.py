@@ -23,8 +23,8 @@ from flowbind.engine.mobile_node.intents import Intents
 from flowbind.engine.mobile_node.messages import flags_of, multipath_of, request, support_of
 from flowbind.engine.mobile_node.policy import Exchange, Policy, flow_bindings
 from flowbind.engine.mobile_node.state import Aim, Intent, Interface, Sent, State, path_of
-from flowbind.engine.mobile_node.traversal import offer_of, own_end
-from flowbind.model.binding import NodeRecord
+from flowbind.engine.mobile_node.traversal import gre_key_of, offer_of, own_end
+from flowbind.model.binding import GreKeys, NodeRecord
 from flowbind.model.config import MobileNodeConfig
 from flowbind.model.tunnel import PLAIN_BID
 from flowbind.wire.extension import Extension
@@ -479,6 +479,7 @@ class Registration:
                 *extensions,
                 *support_of(self.config, intent.sent),
                 *offer_of(intent.sent),
+                *gre_key_of(intent.sent),
                 *(() if intent.aim.ends else requests_of(self.config)),
             ),
         )
@@ -564,6 +565,9 @@ class Registration:
             if sent.udp:
                 ports = {"local_port": sent.udp.port, "remote_port": MOBILE_IP_PORT}
                 path = structs.replace(path, **ports)
+            if gre_key_of(sent):
+                # Which key it will be is not known: any is taken.
+                path = structs.replace(path, gre_keys=GreKeys(0, 0))
             interface.tunnel = structs.replace(path, transmit=False)
 
     def leave_one_plain_tunnel(self, interface: Interface) -> None:

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from flowbind.engine.mobile_node.identity import Identity
 from flowbind.engine.mobile_node.keepalive import Keepalive
-from flowbind.model.binding import Binding, UdpEnd
+from flowbind.model.binding import Binding, GreKeys, UdpEnd
 from flowbind.model.config import InterfaceConfig
 from flowbind.model.flow import PolicyRule
 from flowbind.model.tunnel import PLAIN_BID, Path
@@ -142,6 +142,7 @@ class Sent:
     `overdue_at` is when an answer is not to be expected any more. `revocation` is the timestamp of
     an answer that agrees on revocation. `udp` is our end of the tunnel in UDP that was offered, if
     one was; `in_udp` that the answer takes it, with keepalives every `keepalive_s`, 0 as we like.
+    `gre_keys` are those that the answer tells.
     """
 
     via: Interface
@@ -160,6 +161,7 @@ class Sent:
     udp: UdpEnd | None = None
     in_udp: bool = False
     keepalive_s: float = 0.0
+    gre_keys: GreKeys | None = None
 
     def binding(self, lifetime_s: int) -> Binding:
         """Return the binding that this request makes if it is granted for so long.
@@ -180,6 +182,7 @@ class Sent:
             interface=config.name,
             revocation=self.revocation,
             udp=self.udp if self.in_udp else None,
+            gre_keys=self.gre_keys,
         )
 
     @property
@@ -232,4 +235,6 @@ def path_of(config: InterfaceConfig, node: Identity, binding: Binding) -> Path:
         weight=config.weight,
         local_port=binding.udp.port if binding.udp else 0,
         remote_port=MOBILE_IP_PORT if binding.udp else 0,
+        gre_keys=binding.gre_keys,
+        gre_sequence=config.gre_sequence,
     )
