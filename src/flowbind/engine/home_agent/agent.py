@@ -349,7 +349,10 @@ class HomeAgent:
         return project(self.config, self.identities.entries[home_address], record)
 
     def _all_forwarding(self) -> Iterator[NodeForwarding]:
-        return (node for each in self.records if (node := self._forwarding_of(each)))
+        for home_address in self.records:
+            node = self._forwarding_of(home_address)
+            if node is not None:
+                yield node
 
     def _refuse(
         self,
