@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 import msgspec
+from msgspec import structs
 
 from bench import links, mobile_nodes, network
 from bench.ends import Order
 from flowbind.dataplane.base import Role
 from flowbind.dataplane.ebpf.plane import EbpfDataPlane, EbpfSettings, open_ebpf
-from flowbind.model.binding import Encapsulation
+from flowbind.model.binding import Encapsulation, GreKeys
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import NodeForwarding, Path
 from flowbind.wire.iana import FlowAction
@@ -24,6 +25,7 @@ AGENT = IPv4Address(network.HOME_AGENT)
 CARE_OF = IPv4Address(network.CARE_OF_ADDRESS)
 HOME = IPv4Address(network.HOME_ADDRESS)
 
+_KEYS = GreKeys(7629, 7629)
 _UDP = 17
 _UNUSED_PORTS = 62_000
 _ANY_PORT = Span(0, 65_535)
@@ -39,11 +41,16 @@ def settings(role: Role, pins: str) -> EbpfSettings:
 
 def tunnels(role: Role) -> dict[str, Path]:
     """Return a tunnel of each kind that there is, as this end sees it, by its word."""
-    found = (
+    found = [
         path(role, encapsulation, in_udp=in_udp)
         for in_udp in (False, True)
         for encapsulation in Encapsulation
-    )
+    ]
+    found += [
+        structs.replace(each, gre_keys=_KEYS)
+        for each in found
+        if each.encapsulation is Encapsulation.GRE
+    ]
     return {each.kind: each for each in found}
 
 

@@ -21,6 +21,7 @@ root = pytest.mark.root
 def test_every_tunnel_of_the_model_is_measured():
     ends = [forwarder.tunnels(role) for role in Role]
     assert list(ends[0]) == list(ends[1]) == list(tunnels.KINDS)
+    assert {"gre-key", "udp-gre-key"} <= set(tunnels.KINDS)
     for each in Encapsulation:
         assert {path.in_udp for path in ends[0].values() if path.encapsulation is each} == {
             False,

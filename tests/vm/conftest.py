@@ -16,15 +16,18 @@ _TABLE = "77"
 
 @pytest.fixture
 def kernel_tunnel(world):
-    """Make a device of the kernel's at a host, toward the other one, and lead packets into it."""
+    """Make a device of the kernel's at a host, toward the other one, and lead packets into it.
+
+    More for `ip link` may be given.
+    """
     made = []
 
-    def make(host, encapsulation):
+    def make(host, encapsulation, *more):
         local, remote = (AGENT, CARE_OF[1]) if host == "ha" else (CARE_OF[1], AGENT)
         made.append(host)
         with inside(host):
             run("ip", "link", "add", DEVICE, "type", _KINDS[encapsulation], "local", str(local),
-                "remote", str(remote), "ttl", "64")  # fmt: skip
+                "remote", str(remote), "ttl", "64", *more)  # fmt: skip
             run("ip", "link", "set", DEVICE, "up")
             if host == "ha":
                 run("ip", "route", "add", f"{HOME}/32", "dev", DEVICE)

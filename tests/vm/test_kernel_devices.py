@@ -4,8 +4,9 @@ Only in the virtual machine of `make vm-test`: not every kernel has these device
 """
 
 import pytest
+from msgspec import structs
 
-from flowbind.model.binding import Encapsulation
+from flowbind.model.binding import Encapsulation, GreKeys
 from tests.netns.hosts import CORRESPONDENT, HOME, node_at, ping, transfer
 
 pytestmark = [pytest.mark.root, pytest.mark.vm]
@@ -13,12 +14,23 @@ pytestmark = [pytest.mark.root, pytest.mark.vm]
 MN, CN = ("mn", HOME), ("cn", CORRESPONDENT)
 
 
-@pytest.mark.parametrize("encapsulation", [Encapsulation.IP_IN_IP, Encapsulation.GRE])
+@pytest.mark.parametrize(
+    ("encapsulation", "keys"),
+    [
+        (Encapsulation.IP_IN_IP, None),
+        (Encapsulation.GRE, None),
+        (Encapsulation.GRE, GreKeys(send=7629, receive=6245)),
+    ],
+    ids=["ipip", "gre", "gre-key"],
+)
 @pytest.mark.parametrize("ours", ["ha", "mn"])
-def test_tcp_and_ping_both_ways(end, kernel_tunnel, offload, ours, encapsulation):
+def test_tcp_and_ping_both_ways(end, kernel_tunnel, offload, ours, encapsulation, keys):
     plane = end(ours)
-    plane.program(node_at(ours, encapsulation, bids=(1,)))
-    kernel_tunnel("mn" if ours == "ha" else "ha", encapsulation)
+    node = node_at(ours, encapsulation, bids=(1,))
+    (path,) = node.paths
+    plane.program(structs.replace(node, paths=(structs.replace(path, gre_keys=keys),)))
+    theirs = ("ikey", str(keys.send), "okey", str(keys.receive)) if keys else ()
+    kernel_tunnel("mn" if ours == "ha" else "ha", encapsulation, *theirs)
     assert ping("cn", CORRESPONDENT, HOME)
     assert ping("mn", HOME, CORRESPONDENT)
     transfer(CN, MN)
