@@ -18,13 +18,32 @@ static __always_inline __u8 protocol6_of(const struct path *path)
 	return path->protocol == IPPROTO_GRE ? IPPROTO_GRE : IPPROTO_IPV6;
 }
 
+/* Since Linux 6.3; older ones refuse it. */
+#ifndef BPF_F_ADJ_ROOM_DECAP_L3_IPV4
+#define BPF_F_ADJ_ROOM_DECAP_L3_IPV4 (1ull << 7)
+#endif
+
 /*
- * Make room for outer headers, and have the packet count as one of IPv4 from then on.
+ * Have an IPv6 packet count as one of IPv4, at the price of 20 octets in front of it. Only when a header
+ * is taken away the kernel lets the protocol be changed.
  *
- * One that has just left another tunnel cannot be marked as encapsulated twice, and only the mark has
- * the kernel change the protocol. Then it is done by hand: an IPv6 header that is translated to one of
- * IPv4 is 20 octets shorter. Segments at once would take that for their own translation.
+ * An older one does so when it translates the header to that of IPv4, which is 20 octets shorter. But
+ * it takes segments at once for translated ones, too: from one tunnel to another they pass since 6.3.
  */
+static __always_inline long become_ipv4(struct __sk_buff *skb)
+{
+	const __s32 shrinks = sizeof(struct ipv6hdr) - sizeof(struct iphdr);
+	long result;
+
+	result = bpf_skb_adjust_room(skb, -shrinks, BPF_ADJ_ROOM_MAC,
+				     BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_DECAP_L3_IPV4);
+	if (result != -EINVAL || skb->gso_size)
+		return result;
+	return bpf_skb_change_proto(skb, bpf_htons(ETH_P_IP), 0);
+}
+
+/* Make room for outer headers. What has just left another tunnel cannot be marked as encapsulated twice,
+ * and only the mark would have the kernel change the protocol. */
 static __always_inline long make_room6(struct __sk_buff *skb, __u32 octets, __u64 marks)
 {
 	const __u32 shrinks = sizeof(struct ipv6hdr) - sizeof(struct iphdr);
@@ -33,11 +52,9 @@ static __always_inline long make_room6(struct __sk_buff *skb, __u32 octets, __u6
 
 	if (result != -EALREADY)
 		return result;
-	if (skb->gso_size)
-		return result;
 	result = bpf_skb_adjust_room(skb, octets + shrinks, BPF_ADJ_ROOM_MAC,
 				     BPF_F_ADJ_ROOM_FIXED_GSO);
-	return result ? result : bpf_skb_change_proto(skb, bpf_htons(ETH_P_IP), 0);
+	return result ? result : become_ipv4(skb);
 }
 
 /* Encapsulate the `length` octets of a packet that `mac_length` octets lie in front of.
@@ -82,15 +99,15 @@ __noinline int into_tunnel6(struct __sk_buff *skb, __u32 mac_length, __u32 index
 	node = bpf_map_lookup_elem(&nodes_map, &packet->home_address);
 	if (!node)
 		return refuse(COUNTER_DROP_NO_BINDING);
-	/* One register from the check to the use, or the verifier does not see that it was checked. */
-	barrier_var(at);
 	if (at == PATH_DROP)
 		return refuse(COUNTER_DROP_BY_RULE);
 	if (at >= MAX_PATHS)
 		return refuse(COUNTER_DROP_NO_PATH);
 	octets = packet->octets;
 	traffic_class = packet->traffic_class;
-	path = &node->paths[at];
+	/* As in into_tunnel: so that Linux 6.1 sees it. */
+	barrier_var(at);
+	path = &node->paths[at & (MAX_PATHS - 1)];
 	if (path->bid == PLAIN_BID && node->path_count > 1 && !is_copy)
 		send_copies(skb, node, at, own);
 	if (trim(skb, mac_length + octets))

@@ -1,6 +1,6 @@
 """The home agent behind a valid authenticator: requests that only its nodes could have made."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final
 
 from msgspec import structs
@@ -40,6 +40,7 @@ BY_TIMESTAMPS: Final = SecurityAssociation(256, bytes(range(16)))
 BY_NONCES: Final = SecurityAssociation(257, bytes(range(16, 32)), replay=Replay.NONCES)
 AAA: Final = AaaAssociation(CHAP_SPI, bytes(range(32, 48)))
 ASSOCIATIONS: Final = (BY_TIMESTAMPS, BY_NONCES)
+PREFIXES: Final = (IPv6Network("2001:db8:1::/64"), IPv6Network("::/0"))
 CONFIG: Final = HomeAgentConfig(
     AGENT, (IPv4Network("10.9.0.0/24"),), (MobileNodeEntry(HOME, ASSOCIATIONS),)
 )
@@ -71,7 +72,14 @@ class _Run:
             strict_reserved=bool(knobs & 8),
             revocation=bool(knobs & 16),
             notifications=bool(knobs & 32),
-            mobile_nodes=(MobileNodeEntry(HOME, ASSOCIATIONS, aaa=AAA if knobs & 64 else None),),
+            mobile_nodes=(
+                MobileNodeEntry(
+                    HOME,
+                    ASSOCIATIONS,
+                    aaa=AAA if knobs & 64 else None,
+                    ipv6_prefixes=PREFIXES if knobs & 128 else (),
+                ),
+            ),
         )
         self.engine = self._new()
         self.accepted: int | None = None

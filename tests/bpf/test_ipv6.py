@@ -346,3 +346,13 @@ def test_gre_has_keys_and_numbers_and_checksums_as_with_ipv4(agent6):
     assert come(7, 5).counted == {"drop_gre_out_of_sequence": 1}
     assert come(8).counted == {"drop_gre_key": 1}
     assert come(7, chksum_present=1, chksum=1).counted == {"drop_gre_checksum": 1}
+
+
+@pytest.mark.rfc("5944", "4.2.3", "HA-24")
+def test_each_simultaneous_binding_gets_a_copy(agent6):
+    paths = [path(0, remote=IPv4Address(f"192.0.2.{end}")) for end in (1, 2, 3)]
+    agent6.plane.program(node6(*paths))
+    outcome = agent6.run(AGENT_LINK, frame6(down6()))
+    assert outcome.verdict == REDIRECTED
+    octets = len(bytes(down6()))
+    assert outcome.counted == {"encapsulated_packets": 3, "encapsulated_octets": 3 * octets}

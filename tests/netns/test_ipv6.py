@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import threading
-from contextlib import ExitStack
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -83,11 +82,10 @@ def socket6(host, kind, address, port=0):
     return made
 
 
-def download(port):
-    """Have the node fetch some octets from this port of the correspondent."""
+def transfer6(sender, receiver, port=0):
+    """Send some octets over TCP, from this port, and see that just those arrive."""
     sent, received = os.urandom(OCTETS), bytearray()
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket6("cn", socket.SOCK_STREAM, CORRESPONDENT6, port))
+    with socket6(sender[0], socket.SOCK_STREAM, sender[1], port) as listener:
         listener.listen()
 
         def serve():
@@ -98,10 +96,10 @@ def download(port):
 
         thread = threading.Thread(target=serve)
         thread.start()
-        here = stack.enter_context(socket6("mn", socket.SOCK_STREAM, HOME6))
-        here.connect((str(CORRESPONDENT6), port))
-        while chunk := here.recv(1 << 16):
-            received.extend(chunk)
+        with socket6(receiver[0], socket.SOCK_STREAM, receiver[1]) as here:
+            here.connect(listener.getsockname()[:2])
+            while chunk := here.recv(1 << 16):
+                received.extend(chunk)
         thread.join(10)
     assert bytes(received) == sent
 
@@ -109,7 +107,7 @@ def download(port):
 def downloaded_by(interface, port):
     """How many packets a download brought on an interface of the node."""
     before = received_on("mn", interface)
-    download(port)
+    transfer6(("cn", CORRESPONDENT6), ("mn", HOME6), port)
     return received_on("mn", interface) - before
 
 

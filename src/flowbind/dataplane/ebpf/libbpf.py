@@ -16,6 +16,7 @@ from flowbind.dataplane.base import DataPlaneError
 
 HASH: Final = 1
 ARRAY: Final = 2
+LPM_TRIE: Final = 11
 PERCPU_HASH: Final = 5
 PERCPU_ARRAY: Final = 6
 LRU_HASH: Final = 9

@@ -16,7 +16,9 @@ from flowbind.dataplane.ebpf.btf import Btf, carried, moves
 from flowbind.dataplane.ebpf.libbpf import BpfMap, BpfObject, MapInfo
 from flowbind.dataplane.ebpf.pins import Pins
 
-_STATE: Final = frozenset({libbpf.HASH, libbpf.ARRAY})
+_STATE: Final = frozenset({libbpf.HASH, libbpf.ARRAY, libbpf.LPM_TRIE})
+_PASSING: Final = frozenset({"packet6_map"})
+"""What holds nothing beyond one packet."""
 _ENUM_OF: Final = {"counters_map": "counter"}
 """Arrays whose index is a name of an enum."""
 
@@ -75,7 +77,7 @@ class Migration:
         """Fill the new maps, once they are loaded; then they count. Returns warnings."""
         warnings: list[str] = []
         for name in self._new:
-            if name not in self._pins.maps:
+            if name not in self._pins.maps or name in _PASSING:
                 continue
             entries = self._entries(name)
             if entries is None:
