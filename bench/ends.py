@@ -19,12 +19,14 @@ class Order(Struct, frozen=True):
     `encapsulation` is the `kind` of a path. There are as many `nodes` of `bench.mobile_nodes`
     beside it, and as many `rules`, of which the last one matches. With `weights` it has paths
     over the shaped links of `bench.links`, but for those of weight 0, instead of the one path.
+    With `shortcut_out` packets of the node do not pass the routing of its home agent.
     """
 
     encapsulation: str | None
     nodes: int = 0
     rules: int = 0
     weights: tuple[int, ...] = ()
+    shortcut_out: bool = False
 
 
 class End:

@@ -31,11 +31,13 @@ _UNUSED_PORTS = 62_000
 _ANY_PORT = Span(0, 65_535)
 
 
-def settings(role: Role, pins: str) -> EbpfSettings:
+def settings(role: Role, pins: str, *, shortcut_out: bool) -> EbpfSettings:
     """Return the settings of a real home agent or mobile node."""
     if role is Role.HOME_AGENT:
         networks = (IPv4Network(network.HOME_NETWORK), mobile_nodes.HOME_NETWORK)
-        return EbpfSettings(role, "mip0", pins, AGENT, networks, udp_tunnels=True)
+        return EbpfSettings(
+            role, "mip0", pins, AGENT, networks, udp_tunnels=True, shortcut_out=shortcut_out
+        )
     return EbpfSettings(role, "mip0", pins, AGENT, home_address=HOME, udp_tunnels=True)
 
 
@@ -96,23 +98,48 @@ def program(plane: EbpfDataPlane, role: Role, order: Order) -> None:
         plane.program(NodeForwarding(home_address, chosen))
 
 
+class Forwarder:
+    """Holds the data plane of one end, as long as there shall be one."""
+
+    def __init__(self, role: Role, pins: str) -> None:
+        self._role, self._pins = role, pins
+        self._shortcut_out = False
+        self._plane: EbpfDataPlane | None = None
+
+    def obey(self, order: Order) -> float:
+        """Carry out an order; returns the seconds that it took, without opening a plane."""
+        begun_at = time.monotonic()
+        if order.encapsulation is None:
+            self.end()
+            return time.monotonic() - begun_at
+        plane = self._opened(shortcut_out=order.shortcut_out)
+        begun_at = time.monotonic()
+        program(plane, self._role, order)
+        return time.monotonic() - begun_at
+
+    def _opened(self, *, shortcut_out: bool) -> EbpfDataPlane:
+        if self._plane and self._shortcut_out != shortcut_out and self._role is Role.HOME_AGENT:
+            self._plane.close()
+            self._plane = None
+        if self._plane is None:
+            chosen = settings(self._role, self._pins, shortcut_out=shortcut_out)
+            self._plane = open_ebpf(chosen)
+            self._shortcut_out = shortcut_out
+        return self._plane
+
+    def end(self) -> None:
+        """Remove everything."""
+        if self._plane:
+            self._plane.cleanup()
+            self._plane = None
+
+
 def main() -> None:
     """Serve until standard input ends, then remove everything."""
-    role = Role(sys.argv[1])
-    plane: EbpfDataPlane | None = None
+    forwarder = Forwarder(Role(sys.argv[1]), sys.argv[2])
     for line in sys.stdin:
-        order = msgspec.json.decode(line, type=Order)
-        if plane and order.encapsulation is None:
-            plane.cleanup()
-            plane = None
-        begun_at = time.monotonic()
-        if order.encapsulation is not None:
-            plane = plane or open_ebpf(settings(role, sys.argv[2]))
-            begun_at = time.monotonic()
-            program(plane, role, order)
-        print(time.monotonic() - begun_at, flush=True)
-    if plane:
-        plane.cleanup()
+        print(forwarder.obey(msgspec.json.decode(line, type=Order)), flush=True)
+    forwarder.end()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from flowbind.dataplane.base import Role
 
 PLAIN = "plain routing"
 KINDS = tuple(forwarder.tunnels(Role.HOME_AGENT))
+UP_BY_SHORTCUT = "from the node by shortcut-out"
 TCP_AT_LEAST = 0.95
 UDP_AT_LEAST = 0.8
 
@@ -32,6 +33,12 @@ class Turn(Struct, frozen=True):
         return f"{protocol} {self.direction}, {self.way}"
 
     @property
+    def reference(self) -> "Turn":
+        """What its value is compared with."""
+        direction = UP if self.direction == UP_BY_SHORTCUT else self.direction
+        return Turn(self.udp, direction, PLAIN)
+
+    @property
     def unit(self) -> str:
         """What its value counts."""
         return "kpackets/s" if self.udp else "Gbit/s"
@@ -39,12 +46,13 @@ class Turn(Struct, frozen=True):
 
 TURNS = (
     *(Turn(False, direction, way) for direction in (DOWN, UP) for way in (PLAIN, *KINDS)),
+    *(Turn(False, UP_BY_SHORTCUT, way) for way in KINDS),
     *(Turn(True, DOWN, way) for way in (PLAIN, *KINDS)),
 )
 
 
 def measure(rounds: int, seconds: float) -> Section:
-    """Take all measurements; about (rounds * 15 * (seconds + 2)) long."""
+    """Take all measurements; about (rounds * 36 * (seconds + 2)) long."""
     found: dict[Turn, list[float]] = {turn: [] for turn in TURNS}
     with ends.hosts() as both:
         for at in range(rounds):
@@ -61,11 +69,11 @@ def measure(rounds: int, seconds: float) -> Section:
 def _take(turn: Turn, seconds: float, both: Ends) -> float:
     address = network.CARE_OF_ADDRESS
     if turn.way != PLAIN:
-        both.obey(Order(turn.way))
+        both.obey(Order(turn.way, shortcut_out=turn.direction == UP_BY_SHORTCUT))
         address = network.HOME_ADDRESS
     if turn.udp:
         return traffic.udp(address, seconds)
-    return traffic.tcp(address, turn.direction, seconds)
+    return traffic.tcp(address, DOWN if turn.direction == DOWN else UP, seconds)
 
 
 def _section(found: dict[Turn, list[float]]) -> Section:
@@ -74,7 +82,7 @@ def _section(found: dict[Turn, list[float]]) -> Section:
             turn.what,
             turn.unit,
             values,
-            found[Turn(turn.udp, turn.direction, PLAIN)],
+            found[turn.reference],
             ratio_at_least=UDP_AT_LEAST if turn.udp else TCP_AT_LEAST,
         )
         for turn, values in found.items()
