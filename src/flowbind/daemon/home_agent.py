@@ -191,7 +191,7 @@ class HomeAgentRole:
         self, engine: HomeAgent, loop: EngineLoop, counted: Mapping[str, int] | None = None
     ) -> None:
         """`counted` is what the daemon itself counts."""
-        self._counted = {} if counted is None else counted
+        self._counted: Mapping[str, int] = {} if counted is None else counted
         self._engine = engine
         self._loop = loop
         self.home_agent = engine.config.address

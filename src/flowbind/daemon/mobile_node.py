@@ -246,7 +246,7 @@ class MobileNodeRole:
         self, engine: MobileNode, loop: EngineLoop, counted: Mapping[str, int] | None = None
     ) -> None:
         """`counted` is what the daemon itself counts."""
-        self._counted = {} if counted is None else counted
+        self._counted: Mapping[str, int] = {} if counted is None else counted
         self._engine = engine
         self._loop = loop
         self.nai = engine.config.nai

@@ -119,7 +119,7 @@ class TunnelErrors:
         self._of_node = of_node
         self._states: dict[Tunnel, TunnelState] = {}
         self._ends: Deadlines[Tunnel] = Deadlines()
-        self._allowed = float(ERRORS_A_SECOND)
+        self._allowed: float = ERRORS_A_SECOND
         self._allowed_at = float("-inf")
         self._searched_at = float("-inf")
 
@@ -154,7 +154,7 @@ class TunnelErrors:
         if too_big and (not quoted.whole or error.mtu >= quoted.length):
             return "tunnel_error_untrue"
         passed_s = now - self._allowed_at
-        allowed = min(ERRORS_A_SECOND, self._allowed + passed_s * ERRORS_A_SECOND)
+        allowed: float = min(ERRORS_A_SECOND, self._allowed + passed_s * ERRORS_A_SECOND)
         self._allowed, self._allowed_at = allowed, now
         if allowed < 1:
             return "tunnel_error_too_many"
