@@ -101,6 +101,7 @@ def test_the_sender_is_told_what_concerns_him(ear, kind, code):
 
 
 @pytest.mark.rfc("2003", "5.1")
+@pytest.mark.rfc("2004", "5", "ME-12")
 @pytest.mark.rfc("5944", "4.2.3", "FW-9")
 @pytest.mark.parametrize("in_udp", [False, True])
 @pytest.mark.parametrize(
