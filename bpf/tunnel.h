@@ -263,8 +263,10 @@ static __always_inline int route_to(struct __sk_buff *skb, const struct path *pa
 	route->ipv4_src = path->local;
 	route->ipv4_dst = path->remote;
 	result = bpf_fib_lookup(skb, route, sizeof(*route), flags);
-	*has_neighbour = result == BPF_FIB_LKUP_RET_SUCCESS;
-	if (result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH)
+	/* Without a length it compares that of the frame, which tells nothing of a link without frames. */
+	*has_neighbour = result == BPF_FIB_LKUP_RET_SUCCESS ||
+			 result == BPF_FIB_LKUP_RET_FRAG_NEEDED;
+	if (*has_neighbour || result == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return 0;
 	/* It refuses to look where an interface does not forward, as those of a host do not. */
 	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED && path->ifindex) {

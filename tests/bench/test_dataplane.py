@@ -59,7 +59,7 @@ def _measured(tmp_path, *arguments: str) -> dict[str, dict]:
 @root
 def test_tunnels(tmp_path):
     found = _measured(tmp_path, "tunnels")
-    assert len(found) == 3 * len(tunnels.KINDS)
+    assert len(found) == 4 * len(tunnels.KINDS)
     assert all(each["median"] > 0 and each["ratio"] > 0 for each in found.values())
 
 
