@@ -9,7 +9,7 @@ from html import escape
 
 from bench.report import Figure, Machine, Section, Threshold
 
-_WIDTH, _LEFT, _RIGHT = 860, 330, 190
+_WIDTH, _LEFT, _RIGHT = 960, 430, 190
 _BAR, _ROW, _HEAD, _TITLE = 12, 20, 30, 44
 _LONGEST = _WIDTH - _LEFT - _RIGHT
 _WANTED_AT = 0.6
