@@ -61,16 +61,23 @@ PROTOCOL_OF: Final = {
 }
 ENCAPSULATION_OF: Final = {number: name for name, number in PROTOCOL_OF.items()}
 
-_TERMS: Final = (
-    ("source", "source", 32, 1),
-    ("destination", "destination", 32, 2),
+Terms = tuple[tuple[str, str, int, int], ...]
+"""Of each: field of the selector, field of struct rule or rule6, bits, flag in `terms`."""
+
+NUMBERS: Final[Terms] = (
     ("spi", "spi", 32, 4),
     ("source_port", "source_port", 16, 8),
     ("destination_port", "destination_port", 16, 16),
     ("traffic_class", "ds", 8, 32),
     ("protocol", "protocol", 8, 64),
 )
-"""Field of the selector, field of struct rule, bits, flag in `terms`."""
+"""What rules for IPv4 and for IPv6 have in common."""
+
+_TERMS: Final[Terms] = (
+    ("source", "source", 32, 1),
+    ("destination", "destination", 32, 2),
+    *NUMBERS,
+)
 
 _NEEDS: Final = {"spi": NEEDS_SPI, "source_port": NEEDS_PORTS, "destination_port": NEEDS_PORTS}
 
@@ -301,16 +308,32 @@ def pack_policy(node: NodeForwarding) -> bytes:
 def _pack_rule(rule: FlowRule, paths: tuple[Path, ...]) -> RuleValue:
     value = RuleValue(path=resolve(rule, paths), bid_count=len(rule.bids))
     value.bids[: len(rule.bids)] = rule.bids
-    for term, field, bits, flag in _TERMS:
-        span: Span | None = getattr(rule.selector, term)
-        if span is None:
-            span = Span(0, (1 << bits) - 1)
-        else:
-            value.terms |= flag
-            value.needs |= _NEEDS.get(term, 0)
+    pack_terms(value, rule.selector, _TERMS)
+    return value
+
+
+def pack_terms(value: Any, selector: TrafficSelector, terms: Terms) -> None:  # noqa: ANN401 -- one of two structs
+    """Write the ranges of these terms of a selector into a struct rule or rule6."""
+    for term, field, bits, flag in terms:
+        span = term_span(value, selector, term, bits, flag)
         setattr(value, f"{field}_start", span.start)
         setattr(value, f"{field}_last", span.last)
-    return value
+
+
+def term_span(
+    value: Any,  # noqa: ANN401 -- one of two structs
+    selector: TrafficSelector,
+    term: str,
+    bits: int,
+    flag: int,
+) -> Span:
+    """Return the range of a term, all there is if the selector has none; notes that it has it."""
+    span: Span | None = getattr(selector, term)
+    if span is None:
+        return Span(0, (1 << bits) - 1)
+    value.terms |= flag
+    value.needs |= _NEEDS.get(term, 0)
+    return span
 
 
 def resolve(rule: FlowRule, paths: tuple[Path, ...]) -> int:
@@ -347,16 +370,26 @@ def unpack_path(value: PathValue, interface: str | None) -> Path:
 
 def unpack_rule(value: RuleValue) -> FlowRule:
     """Turn a struct rule back into a flow rule."""
-    spans: dict[str, Any] = {
-        term: _span(getattr(value, f"{field}_start"), getattr(value, f"{field}_last"))
-        for term, field, _bits, flag in _TERMS
+    return rule_of(value, TrafficSelector(**unpack_terms(value, _TERMS)))
+
+
+def unpack_terms(value: Any, terms: Terms) -> dict[str, Any]:  # noqa: ANN401 -- one of two structs
+    """Return the ranges of those of these terms that a rule has, by the field of the selector."""
+    return {
+        term: span_of(getattr(value, f"{field}_start"), getattr(value, f"{field}_last"))
+        for term, field, _bits, flag in terms
         if value.terms & flag
     }
+
+
+def rule_of(value: Any, selector: TrafficSelector) -> FlowRule:  # noqa: ANN401 -- one of two structs
+    """Return the flow rule that a struct rule or rule6 with this selector stands for."""
     action = FlowAction.DROP if value.path == PATH_DROP else FlowAction.FORWARD
-    return FlowRule(action, tuple(value.bids[: value.bid_count]), TrafficSelector(**spans))
+    return FlowRule(action, tuple(value.bids[: value.bid_count]), selector)
 
 
-def _span(start: int, last: int) -> Span:
+def span_of(start: int, last: int) -> Span:
+    """A range as a selector has it, whose end is not said where it is the start."""
     return Span(start, None if start == last else last)
 
 

@@ -6,34 +6,28 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any, Final
 
 from flowbind.dataplane.ebpf.layout import (
-    NEEDS_PORTS,
-    NEEDS_SPI,
-    PATH_DROP,
+    NUMBERS,
     PATH_NONE,
+    Terms,
     has_of,
+    pack_terms,
     resolve,
+    rule_of,
+    span_of,
+    term_span,
+    unpack_terms,
 )
 from flowbind.model.decision import Packet
 from flowbind.model.flow import FlowRule
 from flowbind.model.tunnel import MAX_RULES, NodeForwarding, Path
 from flowbind.wire.flow_binding import MAX_BIDS
-from flowbind.wire.iana import FlowAction, SelectorFormat
-from flowbind.wire.traffic_selector import Span, TrafficSelector
+from flowbind.wire.iana import SelectorFormat
+from flowbind.wire.traffic_selector import TrafficSelector
 
 NEEDS_OTHER: Final = 128
 
 _ADDRESSES: Final = (("source", 1), ("destination", 2))
-_NUMBERS: Final = (
-    ("spi", "spi", 32, 4),
-    ("source_port", "source_port", 16, 8),
-    ("destination_port", "destination_port", 16, 16),
-    ("traffic_class", "ds", 8, 32),
-    ("protocol", "protocol", 8, 64),
-    ("flow_label", "flow_label", 32, 128),
-)
-"""Field of the selector, field of struct rule6, bits, flag in `terms`."""
-
-_NEEDS: Final = {"spi": NEEDS_SPI, "source_port": NEEDS_PORTS, "destination_port": NEEDS_PORTS}
+_NUMBERS: Final[Terms] = (*NUMBERS, ("flow_label", "flow_label", 32, 128))
 _HALF: Final = (1 << 64) - 1
 
 
@@ -131,23 +125,10 @@ def _pack_rule(rule: FlowRule, paths: tuple[Path, ...]) -> Rule6Value:
     value = Rule6Value(path=resolve(rule, paths), bid_count=len(rule.bids))
     value.bids[: len(rule.bids)] = rule.bids
     for term, flag in _ADDRESSES:
-        span = _span(value, rule, term, 128, flag)
+        span = term_span(value, rule.selector, term, 128, flag)
         setattr(value, term, Range6Value(_halves(span.start), _halves(span.last)))
-    for term, field, bits, flag in _NUMBERS:
-        span = _span(value, rule, term, bits, flag)
-        setattr(value, f"{field}_start", span.start)
-        setattr(value, f"{field}_last", span.last)
+    pack_terms(value, rule.selector, _NUMBERS)
     return value
-
-
-def _span(value: Rule6Value, rule: FlowRule, term: str, bits: int, flag: int) -> Span:
-    """Return the range of a term, all there is where the rule has none; notes that it has it."""
-    span: Span | None = getattr(rule.selector, term)
-    if span is None:
-        return Span(0, (1 << bits) - 1)
-    value.terms |= flag
-    value.needs |= _NEEDS.get(term, 0)
-    return span
 
 
 def _halves(address: int) -> ctypes.Array[ctypes.c_uint64]:
@@ -162,21 +143,12 @@ def unpack_policy6(data: bytes, count: int) -> Iterator[tuple[int, FlowRule]]:
 
 
 def _unpack_rule(value: Rule6Value) -> FlowRule:
-    spans: dict[str, Any] = {}
+    spans = unpack_terms(value, _NUMBERS)
     for term, flag in _ADDRESSES:
         if value.terms & flag:
             ends: Range6Value = getattr(value, term)
-            spans[term] = _range(_joined(ends.start), _joined(ends.last))
-    for term, field, _bits, flag in _NUMBERS:
-        if value.terms & flag:
-            spans[term] = _range(getattr(value, f"{field}_start"), getattr(value, f"{field}_last"))
-    action = FlowAction.DROP if value.path == PATH_DROP else FlowAction.FORWARD
-    selector = TrafficSelector(SelectorFormat.IPV6_BINARY, **spans)
-    return FlowRule(action, tuple(value.bids[: value.bid_count]), selector)
-
-
-def _range(start: int, last: int) -> Span:
-    return Span(start, None if start == last else last)
+            spans[term] = span_of(_joined(ends.start), _joined(ends.last))
+    return rule_of(value, TrafficSelector(SelectorFormat.IPV6_BINARY, **spans))
 
 
 def _joined(halves: Any) -> int:  # noqa: ANN401 -- an array of ctypes
