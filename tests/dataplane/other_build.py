@@ -28,7 +28,7 @@ _WRITING = ("load", "update", "attach", "detach", "create", "destroy", "pin")
 
 
 def other_build(directory: Path) -> Path:
-    """Make a copy of the tree with a field more in three structs, a counter and a map more.
+    """Make a copy of the tree with a field more in four structs, a counter and a map more.
 
     The new ones stand first, so that everything else has another place. Returns the directory to
     import it from.
@@ -41,6 +41,7 @@ def other_build(directory: Path) -> Path:
     )
     for struct in ("node", "path", "settings"):
         _put(directory / "bpf/maps.h", rf"\nstruct {struct} \{{\n", "\t__u32 of_another_build;\n")
+    _put(directory / "bpf/maps.h", r"\nstruct scratch \{\n", "\t__u64 of_another_build;\n")
     _put(directory / "bpf/maps.h", r"settings_map SEC\(.*?;\n", _MAP)
     _put(directory / "bpf/drop_reasons.h", r"\nenum counter \{\n", "\tCOUNTER_OF_ANOTHER_BUILD,\n")
     layout = directory / "src/flowbind/dataplane/ebpf/layout.py"

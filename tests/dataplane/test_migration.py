@@ -74,6 +74,13 @@ def test_counters_are_carried_over_by_their_names(held, other):
     plane.cleanup()
 
 
+def test_nobody_is_warned_of_what_outlives_no_packet(held, other):
+    start(other, held)
+    plane = open_ebpf(held)
+    assert not [each for each in plane.warnings if "forgotten" in each]
+    plane.cleanup()
+
+
 def test_a_map_that_only_one_build_has_comes_and_goes_with_it(held, other, bpf):
     before = pinned(bpf)
     start(other, held)

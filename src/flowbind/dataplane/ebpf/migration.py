@@ -17,10 +17,9 @@ from flowbind.dataplane.ebpf.libbpf import BpfMap, BpfObject, MapInfo
 from flowbind.dataplane.ebpf.pins import Pins
 
 _STATE: Final = frozenset({libbpf.HASH, libbpf.ARRAY, libbpf.LPM_TRIE})
-_PASSING: Final = frozenset({"packet6_map"})
-"""What holds nothing beyond one packet."""
 _ENUM_OF: Final = {"counters_map": "counter"}
-"""Arrays whose index is a name of an enum."""
+"""Arrays whose index is a name of an enum. Any other of a processor's own holds nothing beyond one
+packet."""
 
 _log = logging.getLogger("flowbind")
 
@@ -77,7 +76,7 @@ class Migration:
         """Fill the new maps, once they are loaded; then they count. Returns warnings."""
         warnings: list[str] = []
         for name in self._new:
-            if name not in self._pins.maps or name in _PASSING:
+            if name not in self._pins.maps or self._is_passing(name):
                 continue
             entries = self._entries(name)
             if entries is None:
@@ -87,6 +86,9 @@ class Migration:
             _log.info("%s had another layout: %d entries are carried over", name, count)
         self._pins.filled()
         return tuple(warnings)
+
+    def _is_passing(self, name: str) -> bool:
+        return self._wanted(name).info.kind == libbpf.PERCPU_ARRAY and name not in _ENUM_OF
 
     def _entries(self, name: str) -> Iterator[tuple[bytes, bytes]] | None:
         """The entries of an old map, as the new one has them; None of what is not carried over."""
