@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from flowbind.daemon.errors import DaemonError
-from flowbind.daemon.sockets import ignore_path_mtu
+from flowbind.daemon.sockets import hear_only, ignore_path_mtu, leaving
 from flowbind.daemon.tunnelled import tunnelled
 from flowbind.effects import SendProbe
 from flowbind.events import ProbeAnswered
@@ -22,16 +22,12 @@ from flowbind.wire.ipv4 import Packet, checksum_of
 _log = logging.getLogger("flowbind")
 
 _ICMP: Final = struct.Struct("!BBHHH")
-_PACKET_INFO: Final = struct.Struct("=i4s4s")
 
 _DSCP_CS6: Final = 0xC0
 """Network control: a keepalive that waits behind a download says nothing about the path."""
 _ECHO_REPLY: Final = 0
 _ECHO_REQUEST: Final = 8
 _SECRET_OCTETS: Final = 16
-_IP_PKTINFO: Final = 8
-_SOL_RAW: Final = 255
-_ICMP_FILTER: Final = 1
 _MAX_PACKET: Final = 2048
 
 
@@ -49,9 +45,7 @@ class Probes:
         self._in.setblocking(False)
         self._out.setblocking(False)
         ignore_path_mtu(self._in)
-        self._in.setsockopt(
-            _SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF)
-        )
+        hear_only(self._in, (_ECHO_REPLY,))
 
     def fileno(self) -> int:
         """Return the descriptor that answers arrive at."""
@@ -62,10 +56,9 @@ class Probes:
         self._home_agent = probe.path.remote
         try:
             index = socket.if_nametoindex(probe.path.interface or "")
-            info = _PACKET_INFO.pack(index, probe.path.local.packed, bytes(4))
             self._out.sendmsg(
                 [encode_probe(probe, self._secret)],
-                [(socket.IPPROTO_IP, _IP_PKTINFO, info)],
+                leaving(probe.path.local, index),
                 0,
                 (str(probe.path.remote), 0),
             )

@@ -17,7 +17,7 @@ from typing import Final
 
 from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.packet_sockets import BATCH, ETHERTYPE_IPV4, Filter, attach_filter
-from flowbind.daemon.sockets import close_reader, ignore_path_mtu
+from flowbind.daemon.sockets import IP_PKTINFO, PACKET_INFO, close_reader, ignore_path_mtu
 from flowbind.dataplane.netlink import LOOPBACK
 from flowbind.wire.iana import MOBILE_IP_PORT, MessageType
 
@@ -25,8 +25,6 @@ _log = logging.getLogger("flowbind")
 
 _LARGEST_PACKET: Final = 65535
 _LOOPBACK_INDEX: Final = 1
-_IP_PKTINFO: Final = 8
-_PACKET_INFO: Final = struct.Struct("=i4s4s")
 _ETHERNET_HEADER: Final = bytes(12) + struct.pack("!H", ETHERTYPE_IPV4)
 """From the loopback to itself."""
 
@@ -93,7 +91,7 @@ class Reassembled:
         for _ in range(BATCH):
             try:
                 packet, notes, _flags, _source = listener.recvmsg(
-                    _LARGEST_PACKET, socket.CMSG_SPACE(_PACKET_INFO.size)
+                    _LARGEST_PACKET, socket.CMSG_SPACE(PACKET_INFO.size)
                 )
             except OSError as error:
                 if not isinstance(error, BlockingIOError):
@@ -102,7 +100,7 @@ class Reassembled:
             self._pass(packet, [data for _level, _kind, data in notes])
 
     def _pass(self, packet: bytes, notes: list[bytes]) -> None:
-        index = _PACKET_INFO.unpack(notes[0])[0] if notes else 0
+        index = PACKET_INFO.unpack(notes[0])[0] if notes else 0
         ours = self._peer is None or packet[_SOURCE] == self._peer().packed
         with suppress(OSError):
             if ours and self._is_underlay(socket.if_indextoname(index)):
@@ -130,7 +128,7 @@ def _listener(protocol: int, address: IPv4Address | None) -> socket.socket:
         made.setblocking(False)
         attach_filter(made, _filter(protocol))
         ignore_path_mtu(made)
-        made.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        made.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         if address is not None:
             made.bind((str(address), 0))
     except OSError:

@@ -9,7 +9,7 @@ import errno
 import logging
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address
 from typing import Final
@@ -21,13 +21,18 @@ from flowbind.wire.iana import MOBILE_IP_PORT
 
 _log = logging.getLogger("flowbind")
 
+IP_PKTINFO: Final = 8
+PACKET_INFO: Final = struct.Struct("=i4s4s")
+"""struct in_pktinfo: index of the interface, address of ours, destination."""
+
 BATCH: Final = 256
 """The most datagrams that share one commit; a full batch still answers within milliseconds."""
 
 _MAX_DATAGRAM: Final = 65535
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
 _SO_RCVBUFFORCE: Final = 33
-_IP_PKTINFO: Final = 8
+_SOL_RAW: Final = 255
+_ICMP_FILTER: Final = 1
 _IP_MTU_DISCOVER: Final = 10
 _PMTUDISC_INTERFACE: Final = 4
 
@@ -96,8 +101,7 @@ class Port:
             else:
                 # Onto that link, also if a route of the destination leads elsewhere.
                 index = socket.if_nametoindex(datagram.interface)
-                info = struct.pack("=i4s4s", index, self.address.packed, bytes(4))
-                out = [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
+                out = leaving(self.address, index)
                 self._socket.sendmsg([datagram.payload], out, 0, there)
         except OSError as error:
             _log.debug("sending to %s: %s", datagram.destination, error.strerror)
@@ -105,6 +109,17 @@ class Port:
     def close(self) -> None:
         """Close the socket."""
         close_reader(self._socket)
+
+
+def leaving(source: IPv4Address, index: int = 0) -> list[tuple[int, int, bytes]]:
+    """Have a packet leave from an address, through this interface or, with 0, as routes say."""
+    return [(socket.IPPROTO_IP, IP_PKTINFO, PACKET_INFO.pack(index, source.packed, bytes(4)))]
+
+
+def hear_only(opened: socket.socket, kinds: Iterable[int]) -> None:
+    """Have a raw socket hear ICMP messages of these types alone. Raises OSError."""
+    others = ~sum(1 << each for each in kinds) & 0xFFFFFFFF
+    opened.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", others))
 
 
 def ignore_path_mtu(opened: socket.socket) -> None:

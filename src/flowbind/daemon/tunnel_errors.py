@@ -2,22 +2,17 @@
 
 import logging
 import socket
-import struct
 from typing import Final
 
 from flowbind.daemon.errors import DaemonError
 from flowbind.daemon.packet_sockets import BATCH, Filter, attach_filter
-from flowbind.daemon.sockets import close_reader, ignore_path_mtu
+from flowbind.daemon.sockets import close_reader, hear_only, ignore_path_mtu, leaving
 from flowbind.effects import SendIcmpError
 from flowbind.events import TunnelErrorHeard
 from flowbind.wire.iana import IcmpType
 
 _log = logging.getLogger("flowbind")
 
-_SOL_RAW: Final = 255
-_ICMP_FILTER: Final = 1
-_IP_PKTINFO: Final = 8
-_PACKET_INFO: Final = struct.Struct("=i4s4s")
 _MAX_PACKET: Final = 1500
 _HEARD: Final = (IcmpType.DESTINATION_UNREACHABLE, IcmpType.TIME_EXCEEDED)
 _TUNNELS: Final = (4, 17, 47, 55)
@@ -45,8 +40,7 @@ class ErrorPort:
         except OSError as error:
             raise DaemonError(f"raw socket: {error.strerror}: run as root") from error
         self._socket.setblocking(False)
-        kinds = sum(1 << each for each in _HEARD)
-        self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~kinds & 0xFFFFFFFF))
+        hear_only(self._socket, _HEARD)
         attach_filter(self._socket, _filter())
         ignore_path_mtu(self._socket)
 
@@ -69,11 +63,10 @@ class ErrorPort:
 
     def send(self, effect: SendIcmpError) -> None:
         """Tell a sender. What cannot be sent is lost, as it may be on the way."""
-        info = _PACKET_INFO.pack(0, effect.source.packed, bytes(4))
         try:
             self._socket.sendmsg(
                 [effect.message],
-                [(socket.IPPROTO_IP, _IP_PKTINFO, info)],
+                leaving(effect.source),
                 0,
                 (str(effect.destination), 0),
             )
